@@ -1,0 +1,36 @@
+# Every target sets up .venv by itself, once; when nothing changed that costs no time.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.ready
+
+.PHONY: setup demo test lab bench lint clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.txt requirements-dev.txt constraints.txt
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what the toolkit needs into $(VENV) (a few minutes the first time) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+demo: $(STAMP)
+	@$(PY) -m toolkit demo
+
+test: $(STAMP)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m pytest
+
+lab: $(STAMP)
+	@$(PY) -m jupyterlab --ServerApp.tornado_settings="{'websocket_max_message_size': 1073741824}" notebooks
+
+bench: $(STAMP)
+	@$(PY) -m toolkit bench
+
+lint: $(STAMP)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) runs results

@@ -1,0 +1,251 @@
+"""A picture that moves: the whole way from files to a file, with the model that ships."""
+
+import dataclasses
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+import toolkit
+from toolkit import media, pipeline, puppets
+from toolkit.models.base import Motion
+
+SIZE = 256
+
+
+def drawn(identity, pose, size=SIZE):
+    rgb = puppets.draw(identity, pose, size)[:, :3]
+    return (rgb * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def opened(pose, **changes):
+    return dataclasses.replace(pose, **{name: torch.as_tensor(value).float() for name, value in changes.items()})
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Two characters, and a short performance of the second whose 5th frame has the neutral pose of the first."""
+    a, b = puppets.identities(2, seed=77)[0], puppets.identities(2, seed=77)[1]
+    frames = 10
+    wave = torch.linspace(0, 2 * torch.pi, frames)
+    pose = opened(
+        puppets.Pose.neutral(frames),
+        yaw=0.35 * torch.sin(wave + 0.4).abs() + 0.1,
+        mouth_open=0.5 + 0.5 * torch.sin(2 * wave),
+        roll=0.15 * torch.cos(wave),
+    )
+    neutral = puppets.Pose.neutral(1)
+    for field in dataclasses.fields(pose):
+        getattr(pose, field.name)[5] = getattr(neutral, field.name)[0]
+    return drawn(a, neutral)[0], drawn(b.repeat(frames), pose)
+
+
+@pytest.fixture(scope="module")
+def files(people, tmp_path_factory, ffmpeg):
+    """picture.png, driver.mp4 (25 fps, 10 frames, a tone), both on disk."""
+    folder = tmp_path_factory.mktemp("files")
+    picture, frames = people
+    media.write_picture(folder / "picture.png", picture)
+    with media.Writer(folder / "silent.mp4", Fraction(25), (SIZE, SIZE)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    ffmpeg("-i", folder / "silent.mp4", "-f", "lavfi", "-i", "sine=440:d=1", "-shortest", "-c:v", "copy", folder / "driver.mp4")
+    return folder
+
+
+def read(path):
+    return np.stack(list(media.read_frames(path)))
+
+
+def moved(a, b):
+    return np.abs(a.astype(float) - b.astype(float)).mean()
+
+
+def test_three_lines_give_a_clip_with_sound(files, tmp_path):
+    clip = toolkit.animate(files / "picture.png", files / "driver.mp4", output=tmp_path / "out.mp4", progress=False)
+    frames = read(clip.path)
+    assert clip.path == tmp_path / "out.mp4"
+    assert frames.shape == (10, SIZE, SIZE, 3)
+    assert media.probe(clip.path).has_sound
+    assert media.probe(clip.path).fps == 25
+    assert moved(frames[0], frames[3]) > 2, "the picture does not move"
+    assert list(tmp_path.glob("*.part*")) == []
+
+
+def test_the_best_reference_is_the_frame_in_the_pictures_pose(files):
+    track = pipeline.Track(files / "picture.png", files / "driver.mp4")
+    track.prepare(pipeline.Progress(False))
+    assert track.report["reference"]["frame"] == 5
+    assert moved(track.reference_picture(), read(files / "driver.mp4")[5]) < 3
+    # Where both agree the result is the picture.
+    still = track.still
+    frames = list(track.frames())
+    others = [moved(frame, still) for index, frame in enumerate(frames) if index != 5]
+    assert moved(frames[5], still) < min(others)
+
+
+@pytest.mark.parametrize(("reference", "row"), [("first", 0), (7, 7), (0.24, 6)])
+def test_the_reference_can_be_chosen(files, reference, row):
+    track = pipeline.Track(files / "picture.png", files / "driver.mp4", reference=reference)
+    track.prepare(pipeline.Progress(False))
+    assert track.report["reference"]["frame"] == row
+
+
+@pytest.mark.parametrize("reference", [10, -1, "middle", float("nan"), 3.0])
+def test_a_reference_outside_the_clip_is_refused(files, reference):
+    with pytest.raises(toolkit.ConfigError, match="reference"):
+        toolkit.animate(files / "picture.png", files / "driver.mp4", reference=reference, progress=False)
+
+
+def test_strength_calms_and_exaggerates(files):
+    def spread(strength):
+        track = pipeline.Track(files / "picture.png", files / "driver.mp4", strength=strength)
+        track.prepare(pipeline.Progress(False))
+        value = track.motion["value"]
+        return float((value - value[5]).abs().mean())
+
+    still, half, one, more = spread(0.0), spread(0.5), spread(1.0), spread(1.5)
+    assert still < 1e-6
+    assert half == pytest.approx(one / 2, rel=1e-3)
+    assert more == pytest.approx(one * 1.5, rel=1e-3)
+
+
+def test_smoothing_has_no_lag_and_zero_touches_nothing(files):
+    impulse = torch.zeros(21, 1, 2)
+    impulse[10] = 1
+    motion = Motion("fomm", {"value": impulse, "jacobian": torch.eye(2).repeat(21, 1, 1, 1)})
+    out = pipeline.smoothed(motion, ("value",), 1.5)["value"][:, 0, 0]
+    assert int(out.argmax()) == 10
+    assert torch.allclose(out, out.flip(0), atol=1e-6)
+    assert float(out.sum()) == pytest.approx(1, abs=1e-5)
+    flat = Motion("fomm", {"value": torch.full((7, 1, 2), 0.3)})
+    assert torch.allclose(pipeline.smoothed(flat, ("value",), 2.0)["value"], flat["value"], atol=1e-6)
+
+    rows = []
+    for amount in (0.0, 1.0):
+        track = pipeline.Track(files / "picture.png", files / "driver.mp4", smooth=amount, reference="first")
+        track.prepare(pipeline.Progress(False))
+        rows.append(track.motion["value"])
+    step = [float((row[1:] - row[:-1]).abs().mean()) for row in rows]
+    assert step[1] < step[0]
+
+
+def test_lost_rows_do_not_pull_their_neighbours():
+    value = torch.zeros(9, 1, 2)
+    value[4] = 1000
+    valid = torch.ones(9, dtype=torch.bool)
+    valid[4] = False
+    out = pipeline.smoothed(Motion("fomm", {"value": value}, valid), ("value",), 1.0)
+    assert float(out["value"].abs().max()) == 0
+
+
+def test_a_motion_is_recorded_once_and_used_again(files, tmp_path):
+    track = pipeline.Track(files / "picture.png", files / "driver.mp4")
+    track.prepare(pipeline.Progress(False))
+    motion = track.runner.motion(read(files / "driver.mp4"))
+    motion.save(tmp_path / "smile.safetensors")
+    clip = toolkit.animate(files / "picture.png", tmp_path / "smile.safetensors", progress=False)
+    assert clip.frames == 10
+    assert not media.probe(clip.path).has_sound
+    again = np.stack(list(track.frames()))
+    assert moved(read(clip.path), again) < 3
+
+
+def test_trim_and_sound(files, tmp_path):
+    clip = toolkit.animate(files / "picture.png", files / "driver.mp4", trim=(0.08, 0.28), progress=False)
+    assert clip.frames == 5
+    silent = toolkit.animate(files / "picture.png", files / "driver.mp4", sound=None, trim=(0, 0.12), progress=False)
+    assert not media.probe(silent.path).has_sound
+    other = toolkit.animate(files / "picture.png", files / "silent.mp4", sound=files / "driver.mp4", trim=(0, 0.2), progress=False)
+    assert media.probe(other.path).has_sound
+    none = toolkit.animate(files / "picture.png", files / "silent.mp4", trim=(0, 0.12), progress=False)
+    assert any("no sound" in note for note in none.report["notes"])
+    with pytest.raises(toolkit.InputError, match="driver.mp4"):
+        toolkit.animate(files / "picture.png", files / "driver.mp4", trim=(50, 60), progress=False)
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_stickers(files, tmp_path, ending):
+    clip = toolkit.animate(
+        files / "picture.png", files / "driver.mp4", trim=(0, 0.2), size=96, output=tmp_path / f"out{ending}", progress=False
+    )
+    assert clip.path.suffix == ending
+    from PIL import Image
+
+    with Image.open(clip.path) as picture:
+        assert picture.size == (96, 96)
+        assert picture.n_frames == 5
+
+
+def test_nothing_is_squashed(people, files, tmp_path):
+    """A disk in a tall picture stays round, cropped or padded; padded, the result has the picture's shape."""
+    tall = np.full((360, 240, 3), 90, np.uint8)
+    tall[60:300, :] = people[0][8:248, 8:248]
+    media.write_picture(tmp_path / "tall.png", tall)
+    shapes = {}
+    for fit in ("crop", "pad"):
+        track = pipeline.Track(tmp_path / "tall.png", files / "driver.mp4", fit=fit, trim=(0, 0.08))
+        track.prepare(pipeline.Progress(False))
+        shapes[fit] = next(track.frames()).shape
+        assert track.still.shape == shapes[fit]
+    assert shapes["crop"] == (SIZE, SIZE, 3)
+    height, width = shapes["pad"][:2]
+    assert height == SIZE
+    assert abs(width / height - 240 / 360) < 0.01
+
+
+def test_side_by_side_shows_picture_driver_and_result(files):
+    clip = toolkit.animate(files / "picture.png", files / "driver.mp4", side_by_side=True, trim=(0, 0.2), progress=False)
+    frames = read(clip.path)
+    assert frames.shape[1:3] == (SIZE, 3 * SIZE)
+    assert moved(frames[:, :, :SIZE], read_picture(files / "picture.png")[None]) < 4
+    assert moved(frames[:, :, SIZE : 2 * SIZE], read(files / "driver.mp4")[:5]) < 4
+
+
+def read_picture(path):
+    return media.read_picture(path)
+
+
+def test_stopping_leaves_nothing_behind(files, tmp_path):
+    def stop(label, done, total):
+        if label == "animating" and done >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        toolkit.animate(files / "picture.png", files / "driver.mp4", output=tmp_path / "out.mp4", progress=stop)
+    assert list(tmp_path.glob("out*")) == []
+
+
+def test_what_the_user_made_is_not_overwritten(files, tmp_path):
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes((files / "driver.mp4").read_bytes())
+    before = mine.read_bytes()
+    with pytest.raises(toolkit.OutputError, match="mine.mp4"):
+        toolkit.animate(files / "picture.png", files / "driver.mp4", output=mine, progress=False)
+    assert mine.read_bytes() == before
+    ours = toolkit.animate(files / "picture.png", files / "driver.mp4", output=tmp_path / "a.mp4", trim=(0, 0.1), progress=False)
+    again = toolkit.animate(files / "picture.png", files / "driver.mp4", output=ours.path, trim=(0, 0.2), progress=False)
+    assert again.frames == 5
+
+
+def test_a_free_name_is_found_each_time(files):
+    paths = {
+        toolkit.animate(files / "picture.png", files / "driver.mp4", trim=(0, 0.08), progress=False).path for _ in range(2)
+    }
+    assert len(paths) == 2
+    assert all(path.parent.name == "results" for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("mode", "avd"), ("strength", -1), ("strength", float("nan")), ("smooth", -2), ("fit", "squash"), ("size", 5), ("precision", "int8")],
+)
+def test_a_setting_that_does_not_exist_is_refused(files, argument, value):
+    with pytest.raises(toolkit.ConfigError, match=str(argument) if argument != "mode" else "avd"):
+        toolkit.animate(files / "picture.png", files / "driver.mp4", progress=False, **{argument: value})
+
+
+def test_the_result_says_that_the_mini_knows_drawn_heads_only(files):
+    clip = toolkit.animate(files / "picture.png", files / "driver.mp4", trim=(0, 0.08), progress=False)
+    assert any("drawn heads" in note and "vox-adv-cpk.pth.tar" in note for note in clip.report["notes"])

@@ -1,0 +1,182 @@
+"""The loop on a FOMM so small that a step takes a moment: learning, resume, safety."""
+
+import json
+
+import pytest
+import torch
+
+import toolkit
+from toolkit.errors import CheckpointError, ConfigError, OutputError
+from toolkit.training import Recipe
+from toolkit.training.loop import Trainer, TrainingError, learning_rate, save_atomically
+
+ANCHORS = ["eye_left_upper", "eye_right_upper", "nose", "lip_upper", "chin"]
+TINY = {
+    "name": "tiny",
+    "task": "fomm",
+    "seed": 5,
+    "anchors": ANCHORS,
+    "precision": "fp32",
+    "checkpoint": 2,
+    "sheet": 0,
+    "measure": 0,
+    "data": {"characters": 4, "poses": 2, "reuse": 2},
+    "model": {
+        "align_corners": True,
+        "kp_detector": {
+            "num_kp": 5, "block_expansion": 4, "max_features": 16, "num_blocks": 2, "estimate_jacobian": True,
+            "single_jacobian_map": True, "scale_factor": 0.25, "pad": 3,
+        },
+        "generator": {
+            "num_kp": 5, "block_expansion": 4, "max_features": 8, "num_down_blocks": 2, "num_bottleneck_blocks": 1,
+            "estimate_occlusion_map": True,
+            "dense_motion_params": {"block_expansion": 4, "max_features": 16, "num_blocks": 2, "scale_factor": 0.25},
+        },
+    },
+    "stages": [
+        {
+            "name": "keypoints", "steps": 3, "size": 64, "batch": 4, "train": ["kp_detector"], "keypoints": "true", "lr": 1e-2, "warmup": 1,
+            "weights": {"keypoints": 1.0, "jacobians": 1.0},
+        },
+        {
+            "name": "motion", "steps": 4, "size": 64, "batch": 2, "train": ["generator", "kp_detector"], "cross": 0.5, "lr": 1e-3,
+            "weights": {"pyramid": 1.0, "gradient": 1.0, "deformed": 1.0, "keypoints": 1.0, "equivariance_value": 1.0},
+            "regions": {"head": 3.0},
+        },
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    def make(folder="run", **settings):
+        return Trainer(Recipe.load(TINY, settings), tmp_path / folder, device="cpu", progress=False)
+
+    return make
+
+
+def totals(trainer):
+    return [losses["total"] for losses in trainer.history]
+
+
+def test_training_lowers_the_loss(trainer):
+    run = trainer(**{"stages.0.steps": 25})
+    run.run()
+    first, last = totals(run)[:4], totals(run)[21:25]
+    assert sum(last) < 0.8 * sum(first)
+
+
+def test_a_killed_run_goes_on_with_the_same_losses(trainer):
+    whole = trainer("whole")
+    whole.run()
+    for killed_at in (2, 4):  # a checkpoint within the first stage, and one within the second
+        broken = trainer(f"broken-{killed_at}")
+        for _ in range(killed_at):
+            broken.folder.mkdir(exist_ok=True)
+            broken.advance()
+        broken.save()
+        for _ in range(1):
+            broken.advance()  # work that the kill loses
+        again = trainer(f"broken-{killed_at}")
+        again.run(resume=True)
+        assert totals(again) == pytest.approx(totals(whole)[killed_at:], rel=1e-5)
+    ours, theirs = (torch.load(run.checkpoints()[-1], weights_only=True) for run in (whole, again))
+    for key, value in ours["average"].items():
+        torch.testing.assert_close(theirs["average"][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_result_loads_and_animates(trainer):
+    file = trainer(**{"stages.0.steps": 1, "stages.1.steps": 1}).run()
+    animator = toolkit.load(file)
+    assert animator.info.drawn and animator.align_corners
+    pictures = torch.rand(2, 3, 256, 256)
+    source = animator.encode(pictures[:1])
+    moved = animator.transfer(source, animator.motion(pictures), mode="relative")
+    assert animator.render(source, moved).shape == (2, 3, 256, 256)
+
+
+def test_init_begins_with_the_weights_of_a_run(trainer):
+    file = trainer("first", **{"stages.0.steps": 1, "stages.1.steps": 1}).run()
+    run = trainer("second")
+    run.begin_with(file)
+    kept = toolkit.load(file).state_dict()
+    for name, module in run.task.modules.items():
+        for key, value in module.state_dict().items():
+            if not key.endswith("down.weight"):
+                torch.testing.assert_close(value, kept[f"{name}.{key}"].to(value), rtol=1e-3, atol=1e-4)
+    with pytest.raises(CheckpointError, match="snapshot of the same model"):
+        run.begin_with(__file__)
+
+
+def test_nan_stops_and_names_the_last_good_checkpoint(trainer):
+    run = trainer()
+    losses, run.task.losses = run.task.losses, None
+    run.task.losses = lambda batch, stage: {n: v * (float("nan") if run.step == 3 else 1) for n, v in losses(batch, stage).items()}
+    with pytest.raises(TrainingError, match=r"step 3 .*step-0000002\.pt"):
+        run.run()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(trainer):
+    run = trainer(**{"stages.0.steps": 1, "stages.1.steps": 1})
+    run.run()
+    with pytest.raises(ConfigError, match="already holds a run"):
+        trainer().run()
+
+
+def test_interrupt_saves_and_exports(trainer):
+    run = trainer()
+    advance = run.advance
+
+    def interrupted():
+        if run.step == 3:
+            raise KeyboardInterrupt
+        return advance()
+
+    run.advance = interrupted
+    assert run.run().is_file()
+    assert run.checkpoints()[-1].name == "step-0000003.pt"
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "step-0000001.pt"
+    save_atomically({"step": 1}, path)
+
+    def full(state, file):
+        file.write(b"half a checkpoint")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_atomically({"step": 2}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_cut_off_checkpoint_is_named(trainer, tmp_path):
+    run = trainer()
+    run.folder.mkdir()
+    run.advance()
+    path = run.save()
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=path.name):
+        trainer().run(resume=True)
+
+
+def test_log_and_sheet(trainer):
+    run = trainer(**{"measure": 7, "sheet": 7})
+    run.run()
+    row = json.loads((run.folder / "log.jsonl").read_text().splitlines()[-1])
+    assert row["step"] == 7 and row["same"] > 0 and row["cross_mouth"] > 0
+    assert (run.folder / "sheet-0000007.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("setting", "value"), [("stages.0.train", ["nobody"]), ("stages.0.schedule", "sometimes"), ("precision", "int8")])
+def test_what_does_not_exist_is_refused(trainer, setting, value):
+    with pytest.raises(ConfigError, match="Choose"):
+        trainer(**{setting: value}).run()
+
+
+def test_schedules():
+    stage = Recipe.load(TINY, {"stages.0.steps": 100, "stages.0.warmup": 10}).stages[0]
+    rates = [learning_rate(stage, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1, rel=0.01) and max(rates) > 0.95 and rates[-1] < 0.05

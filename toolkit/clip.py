@@ -1,0 +1,146 @@
+"""A finished clip: where it is, what it is, and how it shows itself in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import media
+from .errors import InputError, ToolkitError
+from .media.files import CLIP_ENDINGS, replacing
+
+EMBEDDED = 10_000_000  # bytes; larger data in a page makes notebooks slow and Colab crash
+PREVIEW = 60.0  # seconds shown of a larger clip
+PREVIEW_SIZES = (480, 320, 240)  # pixels of the shorter side, tried in turn until it is small enough
+PLAYED = {"h264": "video/mp4", "vp8": "video/webm", "vp9": "video/webm", "av1": "video/mp4"}  # by every browser
+PICTURES = {"gif": "image/gif", "webp": "image/webp"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip on disk, as `toolkit.animate` returns it; evaluated in a notebook cell it plays.
+
+    path: the file. fps: exact frames a second. frames: their number. size: (height, width) in pixels.
+    report: what was decided and noticed while it was made.
+    """
+
+    path: Path
+    fps: Fraction
+    frames: int
+    size: tuple[int, int]
+    has_sound: bool = False
+    codec: str = "h264"
+    report: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike, report: dict[str, Any] | None = None) -> Clip:
+        """Look at a clip on disk. Raises InputError when it is none."""
+        info = media.probe(path)
+        frames = media.expected_frames(info)
+        if frames is None:  # a long recording that was never finished: its frames have to be counted
+            with media.read_frames(info, fit=media.Fit(16)) as all_frames:
+                frames = sum(1 for _ in all_frames)
+        return cls(Path(path).expanduser(), info.fps, frames, info.size, info.has_sound, info.codec, report or {})
+
+    @property
+    def seconds(self) -> float:
+        return float(self.frames / self.fps)
+
+    def picture(self, t: float = 0.0) -> np.ndarray:
+        """The frame that is seen `t` seconds after the beginning, uint8 H x W x 3."""
+        if not 0 <= t <= self.seconds:
+            raise InputError(f"{self.path} has no picture at {t} s.", f"It is {self.seconds:.2f} s long.")
+        number = min(int(t * self.fps + 1e-6), self.frames - 1)
+        with media.read_frames(self.path, fps=self.fps, trim=(float(number / self.fps), None)) as frames:
+            return next(frames)
+
+    def save(self, path: str | os.PathLike, overwrite: bool = False) -> Clip:
+        """Copy the clip to another place, or convert it to .mp4, .gif or .webp by the ending, and return that clip."""
+        same = Path(path).suffix.lower() == self.path.suffix.lower()
+        path = media.check_output(path, overwrite, tuple({*CLIP_ENDINGS, self.path.suffix.lower()}))
+        if path.exists() and path.samefile(self.path):
+            return self
+        if same:
+            with replacing(path) as temporary:
+                shutil.copyfile(self.path, temporary)
+        else:
+            self._write(path, overwrite=overwrite)
+        return Clip.open(path, self.report)
+
+    def show(self) -> None:
+        """Play the clip in a notebook; elsewhere print what and where it is."""
+        try:
+            from IPython import get_ipython
+            from IPython.display import display
+        except ImportError:
+            print(self)
+        else:
+            display(self) if get_ipython() else print(self)
+
+    def __str__(self) -> str:
+        height, width = self.size
+        sound = "with sound" if self.has_sound else "no sound"
+        return f"{self.path} ({width} x {height}, {self.seconds:.1f} s, {float(self.fps):.5g} frames a second, {sound})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        try:
+            return {"text/plain": str(self), "text/html": self._html()}
+        except (
+            OSError,
+            ToolkitError,
+        ) as error:  # moved or deleted since: a cell that shows it again must not fail
+            return {"text/plain": f"{self} cannot be shown: {error}"}
+
+    def _html(self) -> str:
+        note, width = html.escape(str(self)), min(640, max(256, self.size[1]))
+        kind = PLAYED.get(self.codec) or PICTURES.get(self.codec)
+        if kind and self.path.stat().st_size <= EMBEDDED:
+            data = self.path.read_bytes()
+        else:
+            data, kind = self._preview(), "video/mp4"
+            note = f"A small preview of {note}"
+            if self.seconds > PREVIEW:
+                note = note.replace("A small preview", f"A small preview of the first {PREVIEW:.0f} s", 1)
+        url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+        shown = (
+            f'<img src="{url}" width="{width}" alt="">'
+            if kind in PICTURES.values()
+            else f'<video src="{url}" width="{width}" controls loop playsinline></video>'
+        )
+        return f"<div>{shown}<br><small>{note}</small></div>"
+
+    def _preview(self) -> bytes:
+        """A copy small enough to live in a page, with sound."""
+        with tempfile.TemporaryDirectory() as folder:
+            small = Path(folder) / "preview.mp4"
+            for side in PREVIEW_SIZES:
+                height, width = (max(16, round(n * min(1, side / min(self.size)) / 2) * 2) for n in self.size)
+                self._write(small, fit=media.Fit((height, width)), trim=(0, PREVIEW), quality=28, overwrite=True)
+                if small.stat().st_size <= EMBEDDED:
+                    break
+            return small.read_bytes()
+
+    def _write(
+        self,
+        path: Path,
+        fit: media.Fit | None = None,
+        trim: tuple[float, float] | None = None,
+        **options: Any,
+    ) -> None:
+        channels = 4 if path.suffix.lower() in (".gif", ".webp") and self.codec in PICTURES else 3
+        sound = self.path if self.has_sound else None
+        with (
+            media.read_frames(self.path, fit=fit, trim=trim, batch=16, channels=channels) as frames,
+            media.Writer(path, frames.fps, sound=sound, sound_trim=trim, **options) as writer,
+        ):
+            for batch in frames:
+                writer.write(batch)

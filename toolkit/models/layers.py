@@ -1,0 +1,434 @@
+"""The blocks that several models are built of, under the names of the published checkpoints.
+
+Same, down, up and residual block, hourglass and anti-aliased down-sampling are shared by FOMM, MRAA and (with instance
+norm) TPSMM. Every block takes `norm`, the class of its normalisation; convolutions always have a bias, also before a
+norm. The flow network and the generator of FOMM and MRAA differ in little: `DenseMotion` and `WarpingGenerator` are
+what they share. MRAA and TPSMM transfer poses between identities by a `Disentangler`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..errors import ConfigError
+from .motion import Deformation, background_grid, warp
+
+Norm = Callable[[int], nn.Module]
+
+
+def instance_norm(channels: int) -> nn.Module:
+    """Instance norm with learned scale and shift and no running statistics (TPSMM, discriminators)."""
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def widths(block_expansion: int, max_features: int, count: int) -> list[int]:
+    """Channel numbers of levels 0..count: the width doubles from level to level up to max_features."""
+    return [min(max_features, block_expansion * 2**level) for level in range(count + 1)]
+
+
+class SameBlock(nn.Module):
+    """Convolution -> norm -> ReLU: B x inputs x H x W -> B x outputs x H x W (odd kernels)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+        self.norm = norm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
+
+    def fold(self) -> None:
+        self.conv, self.norm = folded(self.conv, self.norm)
+
+
+class DownBlock(SameBlock):
+    """A SameBlock, then average pooling: H x W -> H//2 x W//2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class UpBlock(SameBlock):
+    """Nearest up-sampling, then a SameBlock: H x W -> 2H x 2W."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class ResBlock(nn.Module):
+    """Pre-activation residual block: x + conv2(ReLU(norm2(conv1(ReLU(norm1(x))))))."""
+
+    def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = norm(channels)
+        self.norm2 = norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.relu(self.norm1(x)))
+        return x + self.conv2(F.relu(self.norm2(y)))
+
+    def fold(self) -> None:
+        self.conv1, self.norm2 = folded(self.conv1, self.norm2)  # norm1 follows an addition: it stays
+
+
+def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
+    """A convolution and the norm after it as one convolution and nothing; other than batch norms stay as they are."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return conv, norm
+    return fuse_conv_bn_eval(conv, norm), nn.Identity()
+
+
+def fold_norms(module: nn.Module) -> nn.Module:
+    """Fold the batch norms of all blocks into the convolutions before them, in place; returns the module.
+
+    Whatever has a method `fold` takes part. For inference, on a copy: the folded module computes the same (to rounding)
+    and no longer has the published keys. The module must be in evaluation mode.
+    """
+    for part in list(module.modules()):
+        if hasattr(part, "fold"):
+            part.fold()
+    return module
+
+
+class Encoder(nn.Module):
+    """A chain of DownBlocks. Returns the input and every output: n + 1 maps, fine to coarse."""
+
+    def __init__(
+        self, block_expansion: int, in_features: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+    ) -> None:
+        super().__init__()
+        wide = [in_features, *widths(block_expansion, max_features, num_blocks)[1:]]
+        self.down_blocks = nn.ModuleList(DownBlock(wide[i], wide[i + 1], norm=norm) for i in range(num_blocks))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [x]
+        for block in self.down_blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
+
+class Decoder(nn.Module):
+    """A chain of UpBlocks; after each the encoder's map of that size is concatenated behind. Returns all n maps, coarse
+    to fine.
+    """
+
+    def __init__(self, block_expansion: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d) -> None:
+        super().__init__()
+        wide = widths(block_expansion, max_features, num_blocks)
+        levels = range(num_blocks - 1, -1, -1)
+        self.up_blocks = nn.ModuleList(
+            UpBlock(wide[i + 1] * (1 if i == num_blocks - 1 else 2), wide[i], norm=norm) for i in levels
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        outputs, x = [], maps[-1]
+        for block, skip in zip(self.up_blocks, reversed(maps[:-1]), strict=True):
+            x = torch.cat([block(x), skip], dim=1)
+            outputs.append(x)
+        return outputs
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with skip connections: B x in_features x H x W -> B x out_filters x H x W.
+
+    H and W must be multiples of 2 ** num_blocks. out_filters = min(block_expansion, max_features) + in_features: the
+    raw input is the last part of the output.
+    """
+
+    def __init__(
+        self, block_expansion: int, in_features: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(block_expansion, in_features, num_blocks, max_features, norm)
+        self.decoder = Decoder(block_expansion, num_blocks, max_features, norm)
+        self.out_filters = min(block_expansion, max_features) + in_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))[-1]
+
+
+def antialias_kernel(scale: float) -> Tensor:
+    """The Gaussian n x n that goes before down-sampling by `scale` (below 1): 0.5 -> 5 x 5, 0.25 -> 13 x 13, 0.125 ->
+    29 x 29.
+    """
+    sigma = (1 / scale - 1) / 2
+    side = 2 * round(sigma * 4) + 1
+    offset = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    line = torch.exp(-(offset**2) / (2 * sigma**2))
+    kernel = line[:, None] * line[None, :]
+    return kernel / kernel.sum()
+
+
+class AntiAlias(nn.Module):
+    """Down-sampling without aliasing: B x channels x H x W -> B x channels x ceil(H * scale) x ceil(W * scale).
+
+    The kernel is a buffer, so it is in published state dicts, but it follows from `scale`: a state dict without it, or
+    with one of another size (a network taken to another resolution), loads just as well.
+    """
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        if not 0 < scale < 1:
+            raise ConfigError(f"scale_factor is {scale}.", "Give a number above 0 and at most 1.")
+        kernel = antialias_kernel(scale)
+        self.stride = int(1 / scale)
+        self.channels = channels
+        self.register_buffer("weight", kernel.expand(channels, 1, *kernel.shape).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        pad = self.weight.shape[-1] // 2
+        return F.conv2d(x, self.weight.to(x.dtype), stride=self.stride, padding=pad, groups=self.channels)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        kept = state_dict.get(prefix + "weight")
+        if kept is not None and kept.shape == self.weight.shape:
+            super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def antialias(channels: int, scale: float) -> nn.Module:
+    """AntiAlias, or nothing at all (no state, no work) where scale is 1."""
+    return nn.Identity() if scale == 1 else AntiAlias(channels, scale)
+
+
+class ImagePyramid(nn.Module):
+    """A picture at several scales: {"prediction_1": B x C x H x W, "prediction_0.5": …}, the names that discriminators
+    and losses read.
+    """
+
+    def __init__(self, scales: Sequence[float], num_channels: int = 3) -> None:
+        super().__init__()
+        self.scales = tuple(scales)
+        self.downs = nn.ModuleList(antialias(num_channels, scale) for scale in self.scales)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {f"prediction_{scale}": down(x) for scale, down in zip(self.scales, self.downs, strict=True)}
+
+
+class DenseMotion(nn.Module):
+    """The flow network of FOMM and MRAA: K + 1 local motions of the picture, the background's first, and where they act
+    -> one flow, and what of the picture it hides.
+
+    A subclass says what a local motion is: `spots` and `local_motions`. deformed_source: the hourglass sees the picture
+    under each motion, not only where they act.
+    """
+
+    def __init__(
+        self,
+        motions: int,
+        block_expansion: int,
+        num_blocks: int,
+        max_features: int,
+        num_channels: int,
+        estimate_occlusion_map: bool,
+        scale_factor: float,
+        align_corners: bool,
+        deformed_source: bool = True,
+    ) -> None:
+        super().__init__()
+        slot = 1 + num_channels if deformed_source else 1
+        self.hourglass = Hourglass(block_expansion, (motions + 1) * slot, num_blocks, max_features)
+        self.mask = nn.Conv2d(self.hourglass.out_filters, motions + 1, 7, padding=3)
+        self.occlusion = nn.Conv2d(self.hourglass.out_filters, 1, 7, padding=3) if estimate_occlusion_map else None
+        self.down = antialias(num_channels, scale_factor)
+        self.align_corners = align_corners
+        self.deformed_source = deformed_source
+
+    def spots(self, motion: Mapping[str, Tensor], height: int, width: int) -> Tensor:
+        """Where the local motions act: B x K x height x width."""
+        raise NotImplementedError
+
+    def local_motions(
+        self, driving: Mapping[str, Tensor], source: Mapping[str, Tensor], height: int, width: int
+    ) -> Tensor:
+        """The flow of each local motion: B x K x height x width x 2."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        small: Tensor,
+        driving: Mapping[str, Tensor],
+        source: Mapping[str, Tensor],
+        background: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """small: `self.down` of the pictures, B x C x h x w. It and source may have one row for all rows of driving.
+        background: B x 3 x 3, or None where it stands still.
+
+        Returns mask B x (K+1) x h x w, deformation B x h x w x 2, sparse_deformed B x (K+1) x C x h x w and
+        occlusion_map B x 1 x h x w where they are estimated.
+        """
+        height, width = small.shape[2:]
+        motions = self.motions(driving, source, height, width, background)
+        slots, out = self.heatmap(driving, source, height, width).to(small.dtype)[:, :, None], {}
+        if self.deformed_source:
+            warped = warp(small, motions.flatten(1, 2), self.align_corners)  # the flows stacked: B x C x (K+1)h x w
+            out["sparse_deformed"] = warped.unflatten(2, (-1, height)).transpose(1, 2)  # B x (K+1) x C x h x w
+            slots = torch.cat([slots, out["sparse_deformed"]], dim=2)
+        features = self.hourglass(slots.flatten(1, 2))
+        out["mask"] = self.mask(features).float().softmax(dim=1)
+        out["deformation"] = (out["mask"][..., None] * motions).sum(1)
+        if self.occlusion is not None:
+            out["occlusion_map"] = self.occlusion(features).float().sigmoid()
+        return out
+
+    def motions(
+        self,
+        driving: Mapping[str, Tensor],
+        source: Mapping[str, Tensor],
+        height: int,
+        width: int,
+        background: Tensor | None = None,
+    ) -> Tensor:
+        """The background's and the local motions: B x (K+1) x height x width x 2."""
+        local = self.local_motions(driving, source, height, width)
+        return torch.cat([background_grid(background, len(local), height, width, local.device), local], dim=1)
+
+    def heatmap(self, driving: Mapping[str, Tensor], source: Mapping[str, Tensor], height: int, width: int) -> Tensor:
+        """Where something comes to and goes from: driving minus source spots, 0 for the background; B x (K+1) x height
+        x width.
+        """
+        change = self.spots(driving, height, width) - self.spots(source, height, width)
+        return F.pad(change, (0, 0, 0, 0, 1, 0))
+
+
+class WarpingGenerator(nn.Module):
+    """The occlusion-aware generator of FOMM and MRAA. `encode` sees the picture alone, `move` and `decode` need the
+    motion too; `forward` is the published whole.
+
+    skips (MRAA): features of every level, and the picture itself, are warped and blended in, not only the deepest.
+    A subclass names its flow network as the published files do.
+    """
+
+    flow_network = "dense_motion_network"
+
+    def __init__(
+        self,
+        flow: DenseMotion | None,
+        num_channels: int,
+        block_expansion: int,
+        max_features: int,
+        num_down_blocks: int,
+        num_bottleneck_blocks: int,
+        align_corners: bool,
+        skips: bool = False,
+    ) -> None:
+        super().__init__()
+        setattr(self, self.flow_network, flow)
+        wide = widths(block_expansion, max_features, num_down_blocks)
+        self.first = SameBlock(num_channels, wide[0], kernel=7)
+        self.down_blocks = nn.ModuleList(DownBlock(wide[i], wide[i + 1]) for i in range(num_down_blocks))
+        self.up_blocks = nn.ModuleList(UpBlock(wide[i], wide[i - 1]) for i in range(num_down_blocks, 0, -1))
+        self.bottleneck = nn.Sequential()
+        for i in range(num_bottleneck_blocks):
+            self.bottleneck.add_module(f"r{i}", ResBlock(wide[-1]))
+        self.final = nn.Conv2d(wide[0], num_channels, 7, padding=3)
+        self.align_corners = align_corners
+        self.skips = skips
+
+    @property
+    def flow(self) -> DenseMotion | None:
+        """The flow network, whatever its published name."""
+        return getattr(self, self.flow_network)
+
+    def encode(self, pictures: Tensor) -> dict[str, Tensor]:
+        """All that depends on the pictures B x C x H x W alone.
+
+        "features" B x w(D) x H/2^D x W/2^D; "small", what the flow network looks at; and with skips "picture" and
+        "map_0" … "map_(D-1)", B x w(i) x H/2^i x W/2^i.
+        """
+        rounded = pictures.to(self.first.conv.weight.dtype)
+        maps = [self.first(rounded)]
+        for block in self.down_blocks:
+            maps.append(block(maps[-1]))
+        encoded = {"features": maps.pop()}
+        if self.flow is not None:
+            encoded["small"] = self.flow.down(rounded)
+        if self.skips:
+            encoded |= {"picture": pictures} | {f"map_{level}": features for level, features in enumerate(maps)}
+        return encoded
+
+    def move(
+        self,
+        encoded: Mapping[str, Tensor],
+        driving: Mapping[str, Tensor],
+        source: Mapping[str, Tensor],
+        background: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Encoded pictures and motions -> the flow network's output (nothing for a plain auto-encoder)."""
+        return self.flow(encoded["small"], driving, source, background) if self.flow is not None else {}
+
+    def deformation(self, moved: Mapping[str, Tensor]) -> Deformation:
+        """`move`'s output, ready to be applied."""
+        masks = [moved["occlusion_map"]] if "occlusion_map" in moved else []
+        return Deformation(moved.get("deformation"), masks, self.align_corners)
+
+    def deform(self, x: Tensor, moved: Mapping[str, Tensor]) -> Tensor:
+        """Maps of any size under the flow."""
+        return self.deformation(moved).warped(x)
+
+    def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Tensor]) -> Tensor:
+        """Warp, blank, decode: encoded pictures and `move`'s output -> predictions B x C x H x W in 0..1, float32."""
+        deformation = self.deformation(moved)
+        warped = deformation.warped(encoded["features"])
+        x = self.bottleneck(deformation.blended(warped))
+        for level, block in zip(reversed(range(len(self.up_blocks))), self.up_blocks, strict=True):
+            if self.skips:
+                x = deformation.blended(warped, x)
+                warped = deformation.warped(encoded[f"map_{level}"])
+            x = block(x)
+        if self.skips:
+            x = deformation.blended(warped, x)
+        x = self.final(x).float().sigmoid()
+        return deformation.blended(deformation.warped(encoded["picture"]), x) if self.skips else x
+
+    def forward(
+        self,
+        source: Tensor,
+        kp_driving: Mapping[str, Tensor],
+        kp_source: Mapping[str, Tensor],
+        background: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Pictures, and keypoints or regions -> prediction, and how it came about: mask, sparse_deformed,
+        occlusion_map, deformation, and `deformed`, the pictures themselves under the flow (for display, not part of the
+        prediction).
+        """
+        encoded = self.encode(source)
+        out = self.move(encoded, kp_driving, kp_source, background)
+        if out:
+            out["deformed"] = self.deform(source, out)
+        out["prediction"] = self.decode(encoded, out)
+        return out
+
+
+class Disentangler(nn.Module):
+    """The AVD network of MRAA and TPSMM ("animation via disentanglement"): numbers that describe who, and numbers that
+    describe which pose, B x features each -> that character in that pose, B x features. Published keys.
+    """
+
+    def __init__(self, features: int, id_bottle_size: int, pose_bottle_size: int) -> None:
+        super().__init__()
+        self.id_encoder = mlp(features, 256, 512, 1024, id_bottle_size)
+        self.pose_encoder = mlp(features, 256, 512, 1024, pose_bottle_size)
+        self.decoder = mlp(pose_bottle_size + id_bottle_size, 1024, 512, 256, features)
+
+    def forward(self, identity: Tensor, pose: Tensor) -> Tensor:
+        """identity may have one row for all rows of pose. The result is float32 and not confined to any range."""
+        dtype = self.decoder[0].weight.dtype
+        pose = self.pose_encoder(pose.to(dtype))
+        identity = self.id_encoder(identity.to(dtype)).expand(len(pose), -1)
+        return self.decoder(torch.cat([pose, identity], dim=1)).float()
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Linear layers, all but the last followed by batch norm and ReLU."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))

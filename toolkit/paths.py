@@ -1,0 +1,58 @@
+"""Where things are: what ships with the toolkit, and where downloaded weights go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from .errors import InputError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(relative: str) -> Path:
+    """A file or folder that ships with the toolkit ("checkpoints/mini/fomm.safetensors", "samples"): in a clone it lies
+    beside the package, in an installation inside it. The path is returned whether or not it is there.
+    """
+    beside = PACKAGE.parent / relative
+    inside = PACKAGE / "shipped" / relative
+    return inside if inside.exists() or not (PACKAGE.parent / "pyproject.toml").exists() else beside
+
+
+def weights_folder() -> Path:
+    """Where downloaded weights are kept: TOOLKIT_WEIGHTS, or a clone's checkpoints/, or the user's cache if that can't
+    be written.
+    """
+    if chosen := os.environ.get("TOOLKIT_WEIGHTS"):
+        return Path(chosen).expanduser()
+    beside = PACKAGE.parent / "checkpoints"
+    if (PACKAGE.parent / "pyproject.toml").exists() and os.access(
+        beside if beside.exists() else beside.parent, os.W_OK
+    ):
+        return beside
+    return _user_cache() / "living-pictures"
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def sample(name: str) -> Path:
+    """A sample that ships with the toolkit: sample("picture.png"). Raises InputError that lists them."""
+    path = shipped("samples") / name
+    if not path.is_file():
+        there = sorted(file.name for file in path.parent.glob("*.*")) if path.parent.is_dir() else []
+        raise InputError(
+            f"There is no sample '{name}'.", f"There is: {', '.join(there)}." if there else "Make them first."
+        )
+    return path
+
+
+def is_sample(path: str | Path) -> bool:
+    """Whether a file is one of the toolkit's own samples."""
+    return Path(path).resolve().parent == shipped("samples").resolve()

@@ -1,0 +1,59 @@
+"""One progress line for every long job: how far, how fast, how long still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Report = Callable[[str, int, int | None], None]  # label, done, total
+
+
+class Progress:
+    """A bar on the terminal or in the notebook (True), nothing (False), or a function called as `f(label, done, total)`."""
+
+    def __init__(self, show: bool | Report = True) -> None:
+        self._call = show if callable(show) else None
+        self._show = bool(show) and self._call is None
+        self._bar: Any = None
+        self._label, self._done, self._total = "", 0, None
+
+    def start(self, label: str, total: int | None) -> None:
+        """Begin a stage of `total` frames (None: not known)."""
+        self.close()
+        self._label, self._done, self._total = label, 0, total
+        if self._show:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=total, desc=label, unit=" frames", dynamic_ncols=True, mininterval=0.2)
+        self._report()
+
+    def step(self, n: int = 1) -> None:
+        self._done += n
+        if self._bar is not None:
+            self._bar.update(n)
+        self._report()
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        if self._show:
+            from tqdm.auto import tqdm
+
+            tqdm.write(text)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            if self._total is not None and self._done < self._total:
+                self._bar.total = self._done  # a clip whose length was only a guess
+                self._bar.refresh()
+            self._bar.close()
+            self._bar = None
+
+    def _report(self) -> None:
+        if self._call is not None:
+            self._call(self._label, self._done, self._total)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,128 @@
+"""The losses that models are trained with, each a small function of tensors.
+
+The first part is the published FOMM objective (spec/fomm.md, section 10), proved by golden cases; the second is what puppets allow:
+known keypoints, known regions, and pyramids of plain and gradient L1 weighed by region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.motion import RandomTransform, inverse, product
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+Weights = float | Sequence[float]
+
+
+def _each(weights: Weights, count: int) -> Sequence[float]:
+    return weights if isinstance(weights, Sequence) else [weights] * count
+
+
+# --- published ---------------------------------------------------------------------------------------------------------------------
+
+
+def perceptual(features: Features, prediction: Mapping[str, Tensor], truth: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    """sum over pyramid levels and feature maps of weight_i * mean |V_i(prediction) - V_i(truth)|; the truth has no graph.
+
+    prediction, truth: pyramids as `models.layers.ImagePyramid` returns them (same keys). weights: one a map, or one number for all.
+    """
+    total = torch.zeros((), device=next(iter(prediction.values())).device)
+    for level, picture in prediction.items():
+        with torch.no_grad():
+            wanted = features(truth[level])
+        for weight, map_, target in zip(_each(weights, len(wanted)), features(picture), wanted, strict=True):
+            if weight:
+                total = total + weight * (map_.float() - target.float()).abs().mean()
+    return total
+
+
+def generator_gan(maps: Mapping[str, Tensor]) -> Tensor:
+    """Least-squares GAN, the generator's side: sum over discriminator scales of mean (1 - D)^2.
+
+    maps: the `prediction_map_*` entries of the discriminator's output for generated pictures (other entries are ignored).
+    """
+    return sum(((1 - map_) ** 2).mean() for name, map_ in maps.items() if name.startswith("prediction_map"))
+
+
+def discriminator_gan(real: Mapping[str, Tensor], fake: Mapping[str, Tensor]) -> Tensor:
+    """Least-squares GAN, the discriminator's side: sum over scales of mean [(1 - D(real))^2 + D(fake)^2]."""
+    return sum(((1 - real[name]) ** 2 + fake[name] ** 2).mean() for name in real if name.startswith("prediction_map"))
+
+
+def feature_matching(real: Mapping[str, Sequence[Tensor]], fake: Mapping[str, Sequence[Tensor]], weights: Weights) -> Tensor:
+    """sum over scales and blocks of weight_i * mean |F_i(real) - F_i(fake)|, from the `feature_maps_*` entries; the real side is detached."""
+    total = torch.zeros(())
+    for name in real:
+        if name.startswith("feature_maps"):
+            for weight, a, b in zip(_each(weights, len(real[name])), real[name], fake[name], strict=True):
+                if weight:
+                    total = total.to(a.device) + weight * (a.detach() - b).abs().mean()
+    return total
+
+
+def equivariance_value(driving: Tensor, transform: RandomTransform, transformed: Tensor) -> Tensor:
+    """mean |p - T(p_t)|: keypoints B x K x 2 of the driving frame against those found on the transformed frame, brought back by T."""
+    return (driving - transform.warp_coordinates(transformed)).abs().mean()
+
+
+def equivariance_jacobian(driving: Tensor, transform: RandomTransform, points: Tensor, transformed: Tensor) -> Tensor:
+    """mean |I - J^-1 (dT(p_t) J_t)| over all entries: jacobians B x K x 2 x 2; points: the keypoints on the transformed frame."""
+    brought = product(transform.jacobian(points), transformed)
+    return (torch.eye(2, device=driving.device) - product(inverse(driving), brought)).abs().mean()
+
+
+# --- puppets ----------------------------------------------------------------------------------------------------------------------
+
+
+def weighted_mean(difference: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean of B x C x H x W, each pixel counted by weight B x 1 x H x W (None: all alike)."""
+    difference = difference.mean(1, keepdim=True)
+    if weight is None:
+        return difference.mean()
+    return (difference * weight).sum() / weight.sum()
+
+
+def gradient(pictures: Tensor) -> Tensor:
+    """Differences to the right and lower neighbour: B x C x H x W -> B x 2C x H-1 x W-1."""
+    corner = pictures[..., :-1, :-1]
+    return torch.cat([pictures[..., :-1, 1:] - corner, pictures[..., 1:, :-1] - corner], 1)
+
+
+def pyramid_l1(prediction: Tensor, truth: Tensor, weight: Tensor | None, levels: int = 3) -> Tensor:
+    """Mean over levels (full, half, quarter … size) of the weighted L1: large errors of place still have a slope at the small ones."""
+    total = torch.zeros((), device=prediction.device)
+    difference = prediction.float() - truth.float()
+    for level in range(levels):
+        if level:
+            difference = F.avg_pool2d(difference, 2)
+            weight = F.avg_pool2d(weight, 2) if weight is not None else None
+        total = total + weighted_mean(difference.abs(), weight)
+    return total / levels
+
+
+def gradient_l1(prediction: Tensor, truth: Tensor, weight: Tensor | None, levels: int = 2) -> Tensor:
+    """Mean over levels of the weighted L1 of picture gradients: lines stand where they should and are sharp."""
+    total = torch.zeros((), device=prediction.device)
+    difference = prediction.float() - truth.float()
+    for level in range(levels):
+        if level:
+            difference = F.avg_pool2d(difference, 2)
+            weight = F.avg_pool2d(weight, 2) if weight is not None else None
+        inner = weight[..., :-1, :-1] if weight is not None else None
+        total = total + weighted_mean(gradient(difference).abs(), inner)
+    return total / levels
+
+
+def keypoint_value(found: Tensor, true: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Mean distance of keypoints B x K x 2 from where they are known to be (L1 and a little L2 for outliers), in grid units."""
+    error = (found - true).abs().sum(-1) + 2 * (found - true).square().sum(-1)
+    return error.mean() if visible is None else (error * visible).sum() / visible.sum().clamp(min=1)
+
+
+def keypoint_jacobian(found: Tensor, true: Tensor) -> Tensor:
+    """mean |J - J_true| over B x K x 2 x 2."""
+    return (found - true).abs().mean()

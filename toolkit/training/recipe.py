@@ -1,0 +1,215 @@
+"""A recipe: everything that decides a training run, read from TOML and checked.
+
+A recipe names a task (what is trained), the model's configuration, and one or more stages that follow each other. Unknown keys and
+wrong types are refused: a misspelt setting must not cost a night.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One leg of a run.
+
+    steps, batch: how long and how wide. size: picture side in pixels, as drawn for the network.
+    train: the modules that learn; the others stay as they are (and in evaluation mode).
+    lr: {module: learning rate} or one number. schedule: "constant", "cosine" (to 2 % of lr) or "milestones"
+    (x 0.1 at each of `milestones`, shares of the stage). warmup: steps of linear increase.
+    keypoints: where the motion comes from: "detector" (learns if trained) or "true" (the puppets' own anchors).
+    noise: standard deviation of what is added to true keypoints, as a detector's error would.
+    cross: share of rows whose driver is another character (relative motion, true answer).
+    levels: pyramid levels of the perceptual loss. weights: {loss: weight}, see `losses.py`. regions: {background, head, eyes, mouth: weight of a pixel there}.
+    """
+
+    name: str
+    steps: int
+    size: int = 128
+    batch: int = 8
+    train: tuple[str, ...] = ()
+    lr: dict[str, float] = dataclasses.field(default_factory=lambda: {"": 2e-4})
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = ()
+    warmup: int = 50
+    keypoints: str = "detector"
+    noise: float = 0.0
+    cross: float = 0.0
+    weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    regions: dict[str, float] = dataclasses.field(default_factory=dict)
+    levels: tuple[str, ...] = ("1", "0.5", "0.25", "0.125")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Puppets drawn on the fly: chunks of `characters` in `poses` poses each, each picture used
+    about `reuse` times, then drawn anew.
+
+    group: characters that share their poses (two or more make true cross-identity answers). amount: how far poses go, 1 = all the way.
+    styles: drawing styles, or none for any.
+    """
+
+    characters: int = 96
+    poses: int = 4
+    group: int = 2
+    reuse: int = 3
+    amount: float = 1.0
+    styles: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A whole run. name: the recipe's; task: "fomm" or "perception"; model: the configuration that `toolkit.build` takes.
+
+    output: the file that the half-precision snapshot goes to when a run is exported. betas: Adam's. clip: largest gradient norm (0: none).
+    ema: decay of the averaged weights that are shown, measured and exported. precision: "bf16", "fp16" or "fp32".
+    vgg: file of VGG-19's weights for the perceptual loss (none: the perception network).
+    anchors: the puppets' anchors that the keypoints are, in order (none: all).
+    checkpoint, sheet, measure: every how many steps. keep: how many checkpoints.
+    """
+
+    name: str
+    task: str
+    model: dict[str, Any]
+    stages: tuple[Stage, ...]
+    data: Data = Data()
+    output: str = ""
+    seed: int = 0
+    betas: tuple[float, ...] = (0.5, 0.999)
+    clip: float = 0.0
+    ema: float = 0.999
+    precision: str = "bf16"
+    channels_last: bool = True
+    checkpoint: int = 200
+    sheet: int = 500
+    measure: int = 500
+    keep: int = 2
+    vgg: str = ""
+    anchors: tuple[str, ...] = ()
+    domain: str = ""
+    licence: str = ""
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage that step (counted from 0) lies in, and the step within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError(step)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def load(recipe: str | Path | Mapping[str, Any], settings: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+        """Read a recipe: a name of `recipes/`, a TOML file, or a mapping; then apply settings ("stages.0.steps=100", or a mapping)."""
+        table = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
+        pairs = settings.items() if isinstance(settings, Mapping) else (_pair(text) for text in settings)
+        for key, value in pairs:
+            _put(table, key, value)
+        return _check(Recipe, table, "the recipe")
+
+
+def names() -> list[str]:
+    """The recipes that come with the toolkit."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def _read(recipe: str | Path) -> dict[str, Any]:
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        path = RECIPES / f"{recipe}.toml"
+    if not path.is_file():
+        raise ConfigError(f"There is no recipe '{recipe}'.", f"Give a .toml file or one of: {', '.join(names())}.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a recipe: {error}.", "Mend the TOML at that place.") from None
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"The setting '{text}' has no '='.", "Write it as key=value, for example stages.0.steps=100.")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()  # a bare word is text
+
+
+def _put(table: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place: Any = table
+    try:
+        for name in parents:
+            if isinstance(place, list):
+                place = place[int(name)]
+            else:
+                place = place.setdefault(name, {})
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise ConfigError(f"The recipe has no place '{key}'.", "Stages are counted from 0: stages.0.steps=100.") from None
+
+
+def _check(kind: type, table: Mapping[str, Any], where: str) -> Any:
+    """Build the dataclass `kind` from a table, refusing what it does not know."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where} has an unknown key '{unknown[0]}'.", f"Known are: {', '.join(hints)}.")
+    missing = [f.name for f in dataclasses.fields(kind) if _required(f) and f.name not in table]
+    if missing:
+        raise ConfigError(f"{where} lacks '{missing[0]}'.", "Add it.")
+    return kind(**{key: _value(hints[key], value, f"{where}, {key}") for key, value in table.items()})
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table.")
+        return _check(hint, value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list, not {value!r}.")
+        return tuple(_value(arguments[0], item, f"{where}.{index}") for index, item in enumerate(value))
+    if origin is dict:
+        if isinstance(value, (int, float)) and where.endswith("lr"):
+            return {"": float(value)}  # one learning rate for all modules
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table, not {value!r}.")
+        return {key: _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is Any or isinstance(hint, types.UnionType):
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} must be {_words[hint]}, not {value!r}.")
+    return value
+
+
+_words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
