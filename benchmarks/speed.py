@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -118,15 +119,17 @@ def against_plain(animator: nn.Module, name: str) -> None:
     )
     print(f"\n{name}, {SIDE} x {SIDE}, network only")
     print(f"  plain loop  {1e3 * plain:7.1f} ms a frame  {plain_gflop:6.1f} GFLOP  {plain_gflop / plain:5.0f} GFLOP/s")
-    for precision in ("fp32", "bf16"):
-        runner = prepare(animator, precision=precision)
+    runners = {precision: prepare(animator, precision=precision) for precision in ("fp32", "bf16")}
+    if runners["fp32"].plan.winograd:
+        runners["untiled"] = Runner(animator, dataclasses.replace(runners["fp32"].plan, winograd=False))
+    for precision, runner in runners.items():
         top = ceiling(runner.plan.dtype)
         work, floats = network(runner, picture, frames)
         took = seconds(work) / FRAMES
         executed = gflop(work) / FRAMES
         difference = np.abs(floats - expected)
         print(
-            f"  {precision}        {1e3 * took:7.1f} ms a frame  {executed:6.1f} GFLOP  "
+            f"  {precision:10}  {1e3 * took:7.1f} ms a frame  {executed:6.1f} GFLOP  "
             f"{executed / took:5.0f} GFLOP/s = {executed / took / top:4.2f} of the ceiling ({top:.0f})  "
             f"{plain / took:5.2f} x plain  differs by {difference.max():.1e} at most, "
             f"{255 * difference.mean():.3f}/255 on average  [{runner.plan}]"

@@ -22,8 +22,14 @@ def ffmpeg():
     return run
 
 
+@pytest.fixture(scope="session")
+def measurements(tmp_path_factory):
+    """Where the plans measured in this run of the tests are remembered."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    """Results and remembered measurements of a test stay in its own folder."""
+def _own_folders(tmp_path, measurements, monkeypatch):
+    """Results of a test stay in its own folder, remembered measurements in this run's."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TOOLKIT_CACHE", str(measurements))

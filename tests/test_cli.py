@@ -169,7 +169,9 @@ def test_interrupted_from_the_keyboard(tmp_path):
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "toolkit", "animate", str(PICTURE), str(CLIP), "-o", "out.mp4"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     seen = b""
     deadline = time.time() + 300
     while b"animating" not in seen and time.time() < deadline:

@@ -14,6 +14,11 @@ from toolkit.tuning import Plan
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+
+
 def test_pick_takes_what_is_asked_for(monkeypatch):
     assert device.pick("cpu") == CPU
     assert device.pick(CPU) == CPU
@@ -45,7 +50,7 @@ def test_search_keeps_what_is_quicker():
         return 1.0 + (plan.dtype == torch.float32) + plan.channels_last + 0.1 * plan.batch - 0.2 * (plan.winograd > 0)
 
     plan = tuning.search(CPU, (torch.bfloat16, torch.float32), seconds)
-    assert plan == Plan(CPU, torch.bfloat16, channels_last=False, batch=1, winograd=2)
+    assert plan == Plan(CPU, torch.bfloat16, channels_last=False, batch=2)
 
 
 def test_search_ends_in_time_and_survives_a_model_that_never_runs():
@@ -66,8 +71,9 @@ def animator():
 
 def count_searches(monkeypatch):
     searches = []
-    plan = Plan(CPU, torch.bfloat16, channels_last=False, batch=3, winograd=2)
+    plan = Plan(CPU, torch.bfloat16, channels_last=False, batch=3)
     monkeypatch.setattr(tuning, "search", lambda *_: searches.append(1) or plan)
+    monkeypatch.setattr(tuning, "QUIET", -1.0)
     return searches, plan
 
 
@@ -80,6 +86,14 @@ def test_a_plan_is_remembered(animator, monkeypatch):
     animator.info = dataclasses.replace(animator.info, size=512)
     tuning.measured(animator, CPU, "bf16", None)  # another size
     assert len(searches) == 3
+
+
+def test_what_a_busy_machine_said_is_not_remembered(animator, monkeypatch):
+    searches, plan = count_searches(monkeypatch)
+    monkeypatch.setattr(tuning, "QUIET", 2.0)
+    assert tuning.measured(animator, CPU, "bf16", None) == plan
+    tuning.measured(animator, CPU, "bf16", None)
+    assert len(searches) == 2
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ def test_every_verb_is_there():
 
 
 def _names(lines):
-    return {re.split(r"[<>=\[; ]", line.strip())[0].lower().replace("_", "-") for line in lines if line.strip() and line[0] != "#"}
+    return {
+        re.split(r"[<>=\[; ]", line.strip())[0].lower().replace("_", "-")
+        for line in lines
+        if line.strip() and line[0] != "#"
+    }
 
 
 def test_requirements_agree():
@@ -36,7 +40,9 @@ def test_requirements_agree():
     assert not [line for line in wanted if "==" in line or "<" in line], "lower bounds only"
     locked = _names((ROOT / "constraints.txt").read_text().splitlines())
     assert _names(wanted) <= locked
-    conda = (ROOT / "environment.yml").read_text().replace("face_alignment", "face-alignment").replace("pytorch", "torch")
+    conda = (
+        (ROOT / "environment.yml").read_text().replace("face_alignment", "face-alignment").replace("pytorch", "torch")
+    )
     assert [name for name in _names(wanted) if f"- {name}>" not in conda] == []
 
 

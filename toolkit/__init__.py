@@ -38,13 +38,13 @@ _VERBS = {
 __all__ = ["__version__", *_VERBS]
 
 if TYPE_CHECKING:
-    from .pipeline import Track, animate
     from .clip import Clip
     from .device import info
     from .errors import CheckpointError, ConfigError, InputError, OutputError, ToolkitError
     from .models import build
     from .models.base import Motion, Source
     from .paths import sample
+    from .pipeline import Track, animate
     from .training import train
     from .training.evaluate import evaluate
     from .zoo import load, save

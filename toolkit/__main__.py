@@ -1,6 +1,6 @@
 """The command line: the same verbs and the same names as `import toolkit`.
 
-    python -m toolkit animate picture.png clip.mp4 -o out.mp4
+python -m toolkit animate picture.png clip.mp4 -o out.mp4
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-# -- the commands -----------------------------------------------------------------------------------------------------------
+# -- the commands ----------------------------------------------------------------------------------------------------
 
 
 def _animate(args: argparse.Namespace) -> None:
@@ -79,7 +79,7 @@ def _tell(clip: Any) -> None:
     reference, took = report["reference"], report["took"]
     print(f"{report['model']}, {report['mode']} motion, {report['device']}", file=sys.stderr)
     print(
-        f"reference: the driver's frame {reference['frame']} (at {reference['seconds']:g} s; chosen: {reference['chosen']})",
+        f"reference: the driver's frame {reference['frame']}, at {reference['seconds']:g} s ({reference['chosen']})",
         file=sys.stderr,
     )
     print(f"took {took['seconds']} s, {took['rendering frames a second']} frames a second", file=sys.stderr)
@@ -95,7 +95,11 @@ def _info(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     import toolkit
 
-    print(toolkit.train(args.recipe, output=args.output, resume=args.resume, init=args.init, settings=dict(args.set or [])))
+    print(
+        toolkit.train(
+            args.recipe, output=args.output, resume=args.resume, init=args.init, settings=dict(args.set or [])
+        )
+    )
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -109,11 +113,13 @@ def _bench(args: argparse.Namespace) -> None:
     try:
         from benchmarks.speed import run_all
     except ImportError:
-        raise ConfigError("The benchmarks are not here.", "They live in the repository: run this from a clone.") from None
+        raise ConfigError(
+            "The benchmarks are not here.", "They live in the repository: run this from a clone."
+        ) from None
     run_all()
 
 
-# -- words on the command line ------------------------------------------------------------------------------------------------
+# -- words on the command line ---------------------------------------------------------------------------------------
 
 
 def _reference(text: str) -> str | int | float:
@@ -122,7 +128,9 @@ def _reference(text: str) -> str | int | float:
     try:
         return float(text[:-1]) if text.endswith("s") else int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no reference: give best, first, 12 (a frame) or 1.5s (a time)") from None
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no reference: give best, first, 12 (a frame) or 1.5s (a time)"
+        ) from None
 
 
 def _trim(text: str) -> tuple[float | None, float | None]:
@@ -155,25 +163,45 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("animate", _animate, "Make a picture move as a driving clip does.")
     sub.add_argument("picture", help="PNG, JPEG, WebP, …")
-    sub.add_argument("driving", help="a clip (mp4, mov, webm, avi, gif), a folder of frames, or a saved motion (.safetensors)")
+    sub.add_argument(
+        "driving", help="a clip (mp4, mov, webm, avi, gif), a folder of frames, or a saved motion (.safetensors)"
+    )
     sub.add_argument("-o", "--output", metavar="FILE", help="out.mp4, .gif or .webp (default: a free name in results/)")
-    sub.add_argument("--model", metavar="NAME|FILE", help="a model's name or checkpoint file (default: the small one shipped)")
-    sub.add_argument("--mode", default="auto", help="auto, relative or absolute (default: %(default)s, the model's own)")
-    sub.add_argument("--strength", type=float, default=1.0, help="1 is the driver's motion; less calms, more exaggerates")
-    sub.add_argument("--smooth", type=float, default=0.0, metavar="FRAMES", help="calm jitter over so many frames (default: 0)")
+    sub.add_argument(
+        "--model", metavar="NAME|FILE", help="a model's name or checkpoint file (default: the small one shipped)"
+    )
+    sub.add_argument(
+        "--mode", default="auto", help="auto, relative or absolute (default: %(default)s, the model's own)"
+    )
+    sub.add_argument(
+        "--strength", type=float, default=1.0, help="1 is the driver's motion; less calms, more exaggerates"
+    )
+    sub.add_argument(
+        "--smooth", type=float, default=0.0, metavar="FRAMES", help="calm jitter over so many frames (default: 0)"
+    )
     sub.add_argument("--reference", type=_reference, default="best", help="best, first, 12 (a frame) or 1.5s (a time)")
-    sub.add_argument("--no-adapt-scale", action="store_true", help="move as far as the driver, whatever the sizes of the heads")
+    sub.add_argument(
+        "--no-adapt-scale", action="store_true", help="move as far as the driver, whatever the sizes of the heads"
+    )
     sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of the clip, in seconds")
-    sub.add_argument("--sound", default="driving", metavar="driving|none|FILE", help="whose sound (default: %(default)s)")
+    sub.add_argument(
+        "--sound", default="driving", metavar="driving|none|FILE", help="whose sound (default: %(default)s)"
+    )
     sub.add_argument("--size", type=int, metavar="PIXELS", help="side of the result (default: the model's own)")
     sub.add_argument("--side-by-side", action="store_true", help="picture, driver and result beside each other")
-    sub.add_argument("--fit", choices=("crop", "pad"), default="crop", help="cut to the middle square, or keep all of it")
+    sub.add_argument(
+        "--fit", choices=("crop", "pad"), default="crop", help="cut to the middle square, or keep all of it"
+    )
     sub.add_argument("--overwrite", action="store_true", help="replace the output even if the toolkit did not make it")
     sub.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the fastest there is)")
-    sub.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="default: %(default)s")
+    sub.add_argument(
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="default: %(default)s"
+    )
     sub.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
-    sub = command("demo", _demo, "Animate the shipped picture with the shipped clip; the last line is the path of the result.")
+    sub = command(
+        "demo", _demo, "Animate the shipped picture with the shipped clip; the last line is the path of the result."
+    )
     sub.add_argument("-o", "--output", metavar="FILE", help="default: results/demo.mp4")
     sub.add_argument("--side-by-side", action="store_true", help="picture, driver and result beside each other")
     sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of the clip, in seconds")
@@ -185,7 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", metavar="FOLDER", help="the run's folder (default: runs/RECIPE)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     sub.add_argument("--init", metavar="FILE", help="begin with these weights")
-    sub.add_argument("--set", type=_setting, action="append", metavar="KEY=VALUE", help="change a setting of the recipe")
+    sub.add_argument(
+        "--set", type=_setting, action="append", metavar="KEY=VALUE", help="change a setting of the recipe"
+    )
 
     sub = command("evaluate", _evaluate, "Measure a model on held-out drawn characters.")
     sub.add_argument("model", nargs="?", default="mini-fomm", help="default: %(default)s")

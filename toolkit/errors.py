@@ -8,7 +8,7 @@ class ToolkitError(Exception):
     remedy: one sentence on what to do next (may be empty where `what` says it all).
     """
 
-    def __init__(self, what: str, remedy: str = ""):
+    def __init__(self, what: str, remedy: str = "") -> None:
         self.what, self.remedy = what, remedy
         super().__init__(f"{what} {remedy}".strip())
 

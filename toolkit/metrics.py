@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def l1(result: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
-    """Mean |result - truth| of each row, B x C x H x W in 0..1 -> B; where: bool B x 1 x H x W, the pixels that count (NaN if none)."""
+    """Mean |result - truth| of each row, B x C x H x W in 0..1 -> B; where: bool B x 1 x H x W, the pixels that count
+    (NaN if none).
+    """
     difference = (result.float() - truth.float()).abs().mean(1, keepdim=True)
     if where is None:
         return difference.mean((1, 2, 3))
@@ -21,7 +23,9 @@ def correlation(a: Tensor, b: Tensor) -> float:
 
 
 def nearest(result: Tensor, candidates: Tensor, where: Tensor) -> Tensor:
-    """Which candidate is nearest in L1: result C x H x W, candidates N x C x H x W, where: bool 1 x H x W -> index, 0-d."""
+    """Which candidate is nearest in L1: result C x H x W, candidates N x C x H x W, where: bool 1 x H x W -> index,
+    0-d.
+    """
     rows, columns = where[0].any(1).nonzero(), where[0].any(0).nonzero()
     if not len(rows):
         return torch.zeros((), dtype=torch.long)

@@ -1,7 +1,8 @@
 """Tracks -> clip: one picture that follows one driver is a track; a result is one or more of them on a canvas.
 
-Two passes. The first reads the driver and keeps only its `Motion` (kilobytes a second): the reference frame and the smoothing
-are chosen there. The second renders in batches while the writer encodes. Neither ever holds more than a few batches of frames.
+Two passes. The first reads the driver and keeps only its `Motion` (kilobytes a second): the reference frame and the
+smoothing are chosen there. The second renders in batches while the writer encodes. Neither ever holds more than a few
+batches of frames.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .models.base import Animator, Motion, Source
+    from .models.base import Animator, Motion
     from .runner import Runner
 
 DEFAULT_MODEL = "mini-fomm"
@@ -56,25 +57,29 @@ def animate(
 ) -> Clip:
     """Make the picture move as the driving clip does, with its sound.
 
-    picture: a file, a uint8 H x W x C array, a PIL picture, or a `Source`. driving: a clip, a folder of frames, or a `Motion`.
+    picture: a file, a uint8 H x W x C array, a PIL picture, or a `Source`.
+    driving: a clip, a folder of frames, or a `Motion` (also a saved one).
     model: a name, a checkpoint file or a loaded animator; None is the small model that ships with the toolkit.
-    mode: "relative" (the picture moves as the driver moves from the reference frame on), "absolute" (it takes the driver's own
-        pose), or "auto", the model's default. adapt_scale: larger or smaller heads move more or less.
-    reference: where driver and picture are taken to agree: "best" (the driver's frame nearest to the picture's pose), "first",
-        a frame number (int, from 0) or a time in seconds (float).
-    strength: 1 is the driver's motion, less calms, more exaggerates. smooth: standard deviation of a zero-lag Gaussian over
-        time, in frames; 0 leaves the motion untouched. trim: (begin, end) in seconds of the driver; None for an open end.
-    sound: "driving" (the driver's), another file, or None. size: side of the result in pixels (default: the model's own).
-    side_by_side: picture, driver and result beside each other. output: a path ending in .mp4, .gif or .webp; None finds a free
-        name in `results/`. A file that the toolkit did not make is never overwritten unless `overwrite`.
+    mode: "relative" (the picture moves as the driver moves from the reference frame on), "absolute" (it takes the
+        driver's own pose), or "auto", the model's default.
+    adapt_scale: a larger or smaller head moves more or less.
+    reference: where driver and picture are taken to agree: "best" (the driver's frame nearest to the picture's pose),
+        "first", a frame number (int, from 0) or a time in seconds (float).
+    strength: 1 is the driver's motion; less calms, more exaggerates.
+    smooth: standard deviation of a zero-lag Gaussian over time, in frames; 0 leaves the motion untouched.
+    trim: (begin, end) in seconds of the driver; None for an open end.
+    sound: "driving" (the driver's), another file, or None.
+    size: side of the result in pixels (default: the model's own).
+    side_by_side: picture, driver and result beside each other.
+    output: a path ending in .mp4, .gif or .webp; None finds a free name in `results/`. A file that the toolkit did not
+        make is never overwritten unless `overwrite`.
     progress: True, False, or a function called as `f(label, done, total)`.
     fit: a picture or clip that isn't square is cut to its middle ("crop") or kept whole ("pad"); never squashed.
     device, precision: "auto" measures what is fastest; precision "fp32" gives the published numbers.
     Raises InputError, OutputError, CheckpointError or ConfigError, each naming the file or argument and the remedy.
     """
-    track = Track(
-        picture, driving, model, mode, adapt_scale, reference, strength, smooth, trim, fit, device=device, precision=precision
-    )
+    motion = {"mode": mode, "adapt_scale": adapt_scale, "reference": reference, "strength": strength, "smooth": smooth}
+    track = Track(picture, driving, model, **motion, trim=trim, fit=fit, device=device, precision=precision)
     return render(
         [track],
         output,
@@ -109,15 +114,19 @@ class Track:
     def __post_init__(self) -> None:
         self.report: dict[str, Any] = {}
         _check_number("strength", self.strength, "Give 0 (still) to about 2; 1 is the driver's own motion.")
-        _check_number("smooth", self.smooth, "Give a number of frames: 0 leaves the motion untouched, 1 to 3 calms jitter.")
+        _check_number(
+            "smooth", self.smooth, "Give a number of frames: 0 leaves the motion untouched, 1 to 3 calms jitter."
+        )
         if self.fit not in ("crop", "pad"):
-            raise ConfigError(f"fit is {self.fit!r}.", "Choose 'crop' (cut to the middle square) or 'pad' (keep all of it).")
+            raise ConfigError(
+                f"fit is {self.fit!r}.", "Choose 'crop' (cut to the middle square) or 'pad' (keep all of it)."
+            )
 
-    # -- pass 1 ---------------------------------------------------------------------------------------------------------
+    # -- pass 1 ------------------------------------------------------------------------------------------------------
 
     def prepare(self, bar: Progress) -> None:
         """Read picture and driver; leave the motion that the picture is to follow."""
-        from .models.base import Motion, Source
+        from .models.base import Source
 
         # What can be wrong with a file is said before the model is loaded.
         ready = isinstance(self.picture, Source)
@@ -186,9 +195,13 @@ class Track:
                 motion = self.runner.motion(batch)
                 motions.append(motion)
                 distances.append(self.runner.distance(self.source, motion))
+                if len(motions) == 64:  # many small tensors would split the heap: large ones no longer fit
+                    motions, distances = [Motion.cat(motions)], [torch.cat(distances)]
                 bar.step(len(batch))
         if not motions:
-            raise InputError(f"{self.driving} has no frames between {_span(self.trim)}.", "Choose a part inside the clip.")
+            raise InputError(
+                f"{self.driving} has no frames between {_span(self.trim)}.", "Choose a part inside the clip."
+            )
         return Motion.cat(motions), torch.cat(distances)
 
     def driver(self) -> Iterator[np.ndarray]:
@@ -202,7 +215,7 @@ class Track:
         with closing(self.driver()) as frames:
             return next(islice(frames, self.report["reference"]["frame"], None), None)
 
-    # -- pass 2 ---------------------------------------------------------------------------------------------------------
+    # -- pass 2 ------------------------------------------------------------------------------------------------------
 
     def frames(self) -> Iterator[np.ndarray]:
         """Rendered frames, uint8 H x W x C: square, or cut back to the picture's own shape where it was padded."""
@@ -222,7 +235,7 @@ def render(
     overwrite: bool = False,
     progress: bool | Callable[[str, int, int | None], None] = True,
 ) -> Clip:
-    """Compose the tracks left to right and write the clip; the first one gives rate and sound. Arguments as in `animate`."""
+    """Compose the tracks left to right and write the clip; the first gives rate and sound. Else as `animate`."""
     first, began = tracks[0], time.perf_counter()
     if size is not None and not 16 <= size <= 4096:
         raise ConfigError(f"size is {size}.", "Give a side of 16 to 4096 pixels.")
@@ -265,7 +278,7 @@ def render(
 
 
 def canvas(tracks: Sequence[Track], size: int | None, side_by_side: bool) -> Iterator[np.ndarray]:
-    """The composed frames, uint8 H x W x C: each track's result, with picture and driver before it if `side_by_side`."""
+    """The composed frames, uint8 H x W x C: each track's result, after picture and driver if `side_by_side`."""
     with_driver = [side_by_side and track.template is None for track in tracks]
     drivers = [track.driver() if shown else None for track, shown in zip(tracks, with_driver)]
     results = [track.frames() for track in tracks]
@@ -288,7 +301,7 @@ def canvas(tracks: Sequence[Track], size: int | None, side_by_side: bool) -> Ite
                 driver.close()
 
 
-# -- motion -----------------------------------------------------------------------------------------------------------------
+# -- motion ----------------------------------------------------------------------------------------------------------
 
 
 def smoothed(motion: Motion, linear: Sequence[str], sigma: float) -> Motion:
@@ -318,17 +331,20 @@ def reference_row(reference: str | int | float, distance: Tensor, valid: Tensor,
         return int(valid.int().argmax())
     if reference == "best":
         return int(distance.masked_fill(~valid, float("inf")).argmin())
-    if isinstance(reference, str) or isinstance(reference, bool) or not np.isfinite(reference):
-        raise ConfigError(f"reference is {reference!r}.", "Choose 'best', 'first', a frame number or a time in seconds (1.5).")
+    if isinstance(reference, str | bool) or not np.isfinite(reference):
+        raise ConfigError(
+            f"reference is {reference!r}.", "Choose 'best', 'first', a frame number or a time in seconds (1.5)."
+        )
     row = reference if isinstance(reference, int) else int(round(reference * fps))
     if not 0 <= row < count:
         raise ConfigError(
-            f"The reference frame {row} is not in the clip.", f"It has {count} frames ({float(count / fps):.1f} s); count from 0."
+            f"The reference frame {row} is not in the clip.",
+            f"It has {count} frames ({float(count / fps):.1f} s); count from 0.",
         )
     return row
 
 
-# -- small parts ------------------------------------------------------------------------------------------------------------
+# -- small parts -----------------------------------------------------------------------------------------------------
 
 
 def _check_number(name: str, value: float, remedy: str) -> None:
@@ -350,7 +366,7 @@ _loaded: dict[tuple, Runner] = {}
 
 
 def _runner(model: str | Path | Animator | Runner | None, device: str | None, precision: str) -> Runner:
-    """The model ready to run; the last one that was loaded by name is kept, so that trying settings does not load it anew."""
+    """The model ready to run; the last one loaded by name is kept, so that trying settings does not load it anew."""
     from .runner import Runner, prepare
     from .zoo import load
 
@@ -394,6 +410,6 @@ def _domain_note(track: Track) -> str:
     if not track.runner.info.drawn or (isinstance(track.picture, str | Path) and is_sample(track.picture)):
         return ""
     return (
-        "The model that ships with the toolkit has only ever seen drawn heads. For a photograph or a painting fetch published "
-        "weights, vox-adv-cpk.pth.tar (FOMM, faces) first of all, and pass the file as model=."
+        "The model that ships with the toolkit has only ever seen drawn heads. For a photograph or a painting get "
+        "published weights, vox-adv-cpk.pth.tar (FOMM, faces) first of all, and pass the file as model=."
     )

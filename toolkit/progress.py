@@ -9,7 +9,7 @@ Report = Callable[[str, int, int | None], None]  # label, done, total
 
 
 class Progress:
-    """A bar on the terminal or in the notebook (True), nothing (False), or a function called as `f(label, done, total)`."""
+    """A bar on the terminal or in a notebook (True), nothing (False), or a function `f(label, done, total)`."""
 
     def __init__(self, show: bool | Report = True) -> None:
         self._call = show if callable(show) else None

@@ -22,7 +22,8 @@ from . import device as devices
 from .errors import ConfigError, ToolkitError
 from .models.base import Animator, Motion, Source
 from .models.fast import quicken
-from .tuning import NAMES, PRECISIONS, WINOGRAD, Plan, measured, timed
+from .models.layers import Hourglass
+from .tuning import NAMES, PRECISIONS, Plan, measured, starting, timed
 
 CHECKED = 2  # frames on which half precision is compared with full precision
 TOLERANCE = 2 / 255  # mean difference (of 0 … 1) beyond which half precision is given up
@@ -74,17 +75,28 @@ class Runner:
     # -- the four steps -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def encode(self, picture: np.ndarray, **inputs: Any) -> Source:
-        """A picture H x W x C -> what depends on it alone. In full precision: it is done once, and may be saved."""
+    def encode(self, picture: np.ndarray, landmarks: Tensor | None = None) -> Source:
+        """A picture H x W x C -> what depends on it alone. In full precision: it is done once, and may be saved.
+
+        Several pictures, B x H x W x C, are B sources. landmarks: for a model that asks for them (`info.needs`).
+        """
+        pictures = self._tensor(picture if picture.ndim == 4 else picture[None])
         with _exact(self.plan):
-            return self._net.encode(self._tensor(picture[None]), **inputs)
+            return self._net.encode(pictures, **self._landmarks(landmarks))
 
     @torch.no_grad()
-    def motion(self, frames: np.ndarray, **inputs: Any) -> Motion:
-        """Driving frames T x H x W x C -> their motion, T rows."""
+    def motion(self, frames: np.ndarray, landmarks: Tensor | None = None) -> Motion:
+        """Driving frames T x H x W x C (landmarks T x …, for a model that asks for them) -> their motion, T rows."""
+
+        def work(rows: slice) -> Motion:
+            few = landmarks[rows] if landmarks is not None else None
+            return self._net.motion(self._tensor(frames[rows]), **self._landmarks(few))
+
         with _exact(self.plan):
-            parts = self._batches(len(frames), lambda rows: self._net.motion(self._tensor(frames[rows]), **inputs))
-            return Motion.cat(parts).to("cpu", torch.float32)
+            return Motion.cat(self._batches(len(frames), work)).to("cpu", torch.float32)
+
+    def _landmarks(self, landmarks: Tensor | None) -> dict[str, Tensor]:
+        return {} if landmarks is None else {"landmarks": landmarks.to(self.plan.device)}
 
     @torch.no_grad()
     def transfer(self, source: Source, motion: Motion, *, reference: Motion | None = None, **options: Any) -> Motion:
@@ -137,13 +149,17 @@ class Runner:
     def _cast(self, source: Source) -> Source:
         """The source on the network's device and in its precision; the last one is kept, as it serves a whole clip."""
         if self._ready is None or self._ready[0] is not source:
-            place, dtype = self.plan.device, self.plan.dtype
-            tensors = {
-                name: tensor.to(place, dtype, memory_format=self._layout()) if tensor.dim() == 4 else tensor.to(place)
-                for name, tensor in source.tensors.items()
-            }
-            self._ready = source, Source(source.model, source.motion.to(place), tensors, source.size)
+            tensors = {name: self._placed(name, tensor) for name, tensor in source.tensors.items()}
+            moved = source.motion.to(self.plan.device)
+            self._ready = source, Source(source.model, moved, tensors, source.size)
         return self._ready[1]
+
+    def _placed(self, name: str, tensor: Tensor) -> Tensor:
+        if tensor.dim() != 4:
+            return tensor.to(self.plan.device)
+        # Some models blend the picture itself into the result: rounded, dark colours would lose levels.
+        dtype = torch.float32 if name == "picture" else self.plan.dtype
+        return tensor.to(self.plan.device, dtype, memory_format=self._layout())
 
     def _check(self, source: Source, motion: Motion) -> None:
         """Compare half with full precision on a few frames; where it fails, go on in full precision for good."""
@@ -159,8 +175,7 @@ class Runner:
             self._give_up("its pictures were flat", exact)
 
     def _full(self) -> Plan:
-        tile = WINOGRAD[torch.float32] if self.plan.winograd else 0
-        return dataclasses.replace(self.plan, dtype=torch.float32, winograd=tile)
+        return dataclasses.replace(starting(self.plan.device, torch.float32), batch=self.plan.batch)
 
     def _give_up(self, why: str, exact: Runner | None = None) -> None:
         self._note(f"{NAMES[self.plan.dtype]} does not suit this model ({why}): it goes on in full precision.")
@@ -212,12 +227,20 @@ def private(animator: Animator, plan: Plan) -> Animator:
     quicken(net, plan.winograd)
     if plan.channels_last:
         net.to(memory_format=torch.channels_last)
+        for part in net.modules():
+            if isinstance(part, Hourglass):
+                part.register_forward_pre_hook(_channels_last)
     if plan.dtype != torch.float32:
         exact = tuple(name + "." for name in animator.exact)
         for name, part in net.named_modules():
             if not f"{name}.".startswith(exact) and not isinstance(part, nn.modules.batchnorm._BatchNorm):
                 _round(part, plan.dtype)
     return net
+
+
+def _channels_last(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Bring an hourglass's input into the layout once: through its skip connections it meets every layer."""
+    return (inputs[0].contiguous(memory_format=torch.channels_last),)
 
 
 def _round(part: nn.Module, dtype: torch.dtype) -> None:
@@ -232,16 +255,20 @@ def _round(part: nn.Module, dtype: torch.dtype) -> None:
 def _seconds_a_frame(animator: Animator, plan: Plan) -> float:
     """What reading and rendering one frame takes under a plan, on made-up pictures of the model's size."""
     runner = Runner(animator, plan, check=False)
-    side = animator.info.size
-    noise = np.random.default_rng(0).integers(0, 256, (plan.batch, side, side, 4), dtype=np.uint8)
-    source = runner.encode(noise[0, :, :, : animator.info.channels])
+    info, side = animator.info, animator.info.size
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (plan.batch, side, side, 4), dtype=np.uint8)
+    points = torch.from_numpy(rng.uniform(0, side, (plan.batch, 68, 2))).float() if "landmarks" in info.needs else None
+    source = runner.encode(noise[:1, ..., : info.channels], points[:1] if points is not None else None)
 
     def work() -> None:
-        runner.render(source, runner.motion(noise[..., :3]))
+        runner.render(source, runner.motion(noise[..., :3], points))
 
-    first = timed(work, plan.device)  # caches are filled, memory is fetched, kernels are chosen
-    again = 1 if first > 0.5 else 3
-    seconds = min(timed(work, plan.device) for _ in range(again))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a batch that does not fit is no news here
+        first = timed(work, plan.device)  # caches are filled, memory is fetched, kernels are chosen
+        again = 1 if first > 0.5 else 3
+        seconds = min(timed(work, plan.device) for _ in range(again))
     if runner.plan.batch != plan.batch:
         raise MemoryError("the batch does not fit")
     return seconds / plan.batch

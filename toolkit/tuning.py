@@ -16,29 +16,30 @@ from torch import nn
 
 from . import __version__
 from .device import cache_folder, describe
+from .errors import ToolkitError
 from .models.base import Animator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 NAMES = {dtype: name for name, dtype in PRECISIONS.items()}
-BATCHES = {"cpu": (2, 4, 1), "other": (8, 16, 32)}  # the first is where the search starts
-WINOGRAD = {torch.float32: 4, torch.bfloat16: 2}  # the tile that each precision bears; measured on CPUs only
-SECONDS = 4.0  # a search stops opening new candidates after this long
+BATCHES = {"cpu": (4, 2, 8), "other": (8, 16, 32)}  # the first is where the search starts
+SECONDS = 3.0  # a search stops opening new candidates after this long
+QUIET = 0.5  # a CPU that gave the search less than this share of its time was busy: nothing to remember
 GAIN = 0.97  # a change must be quicker by 3 % to be taken: below that it is noise
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How a model is run. batch: frames at once. winograd: tile side of `models.fast.Winograd`, 0 for none."""
+    """How a model is run. batch: frames at once. winograd: with `models.fast.Winograd` (full precision only)."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
     channels_last: bool = True
     batch: int = 4
-    winograd: int = 0
+    winograd: bool = False
 
     def __str__(self) -> str:
         layout = "channels last" if self.channels_last else "channels first"
-        tiles = f", {self.winograd} x {self.winograd} tiles" if self.winograd else ""
+        tiles = ", Winograd tiles" if self.winograd else ""
         return f"{NAMES[self.dtype]}, {layout}{tiles}, {self.batch} frames at once"
 
 
@@ -49,8 +50,11 @@ def measured(
     key = _key(animator, device, precision)
     plan = _recall(key, device)
     if plan is None:
+        wall, busy = time.perf_counter(), time.process_time()
         plan = search(device, candidates(device, precision), seconds_a_frame)
-        _remember(key, plan)
+        share = (time.process_time() - busy) / (time.perf_counter() - wall) / torch.get_num_threads()
+        if device.type != "cpu" or share > QUIET:
+            _remember(key, plan)
     return plan
 
 
@@ -72,7 +76,7 @@ def search(
     budget: float = SECONDS,
 ) -> Plan:
     """Try plans on the real work, changing one thing at a time and keeping what is quicker, until nothing is left or
-    `budget` seconds are over. seconds_a_frame may raise RuntimeError (out of memory, not implemented) for a plan.
+    `budget` seconds are over. seconds_a_frame may raise for a plan that does not work (memory, not implemented).
     """
     begin, best, record = time.perf_counter(), None, float("inf")
     for choices in _steps(device, dtypes):
@@ -81,7 +85,7 @@ def search(
                 continue
             try:
                 seconds = seconds_a_frame(plan)
-            except (RuntimeError, MemoryError):
+            except (RuntimeError, MemoryError, ToolkitError):
                 continue
             if seconds < record * GAIN or best is None:
                 best, record = plan, seconds
@@ -96,31 +100,44 @@ def _steps(device: torch.device, dtypes: Sequence[torch.dtype]) -> Iterator[Call
         ((name, values),) = fields.items()
         return lambda best: [dataclasses.replace(best, **{name: value}) for value in values] if best else []
 
-    tiles = WINOGRAD if device.type == "cpu" else {}
-    yield lambda best: [Plan(device, dtype, batch=batches[0], winograd=tiles.get(dtype, 0)) for dtype in dtypes]
-    yield change(winograd=(0,))
+    yield lambda best: [starting(device, dtype) for dtype in dtypes]
+    yield change(winograd=(False,))
     yield change(batch=batches[1:])
     yield change(channels_last=(False,))
 
 
+def starting(device: torch.device, dtype: torch.dtype) -> Plan:
+    """The plan that is most often the best; the search begins here."""
+    cpu = device.type == "cpu"
+    return Plan(device, dtype, batch=BATCHES["cpu" if cpu else "other"][0], winograd=cpu and dtype == torch.float32)
+
+
 def _convolution(device: torch.device, dtype: torch.dtype) -> float:
-    """Seconds of one convolution, the best of a few; infinite where the device does not know the format."""
+    """Seconds of one convolution, the best of a few; infinite where the device does not know the format. On a CPU
+    the time of one thread counts, which other programs hardly change.
+    """
+    cpu, threads = device.type == "cpu", torch.get_num_threads()
+    clock = time.thread_time if cpu else time.perf_counter
     try:
+        if cpu:
+            torch.set_num_threads(1)
         layer = nn.Conv2d(128, 128, 3, padding=1).to(device, dtype, memory_format=torch.channels_last)
         x = torch.ones(2, 128, 32, 32, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            return min(timed(lambda: layer(x), device) for _ in range(4))
+            return min(timed(lambda: layer(x), device, clock) for _ in range(8))
     except RuntimeError:
         return float("inf")
+    finally:
+        torch.set_num_threads(threads)
 
 
-def timed(work: Callable[[], Any], device: torch.device) -> float:
+def timed(work: Callable[[], Any], device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds that `work` takes, the device's queue included."""
-    begin = time.perf_counter()
+    begin = clock()
     work()
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).synchronize()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -152,7 +169,7 @@ def _recall(key: str, device: torch.device) -> Plan | None:
         plan = Plan(device, PRECISIONS[kept.pop("dtype")], **kept)
     except (KeyError, TypeError, ValueError):
         return None
-    return plan if isinstance(plan.batch, int) and plan.batch > 0 and plan.winograd in (0, 2, 4) else None
+    return plan if isinstance(plan.batch, int) and plan.batch > 0 else None
 
 
 def _remember(key: str, plan: Plan) -> None:

@@ -40,7 +40,7 @@ def pipe(path, *options):
         subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *map(str, options)], stdout=file, check=True)
 
 
-H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+H264 = ("-c:v", "libx264", "-threads", "1", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 CODECS = {
     "mp4": ("-c:v", "libx264", "-bf", "2", "-pix_fmt", "yuv420p"),  # B-frames: stored and shown in different order
     "mov": H264,

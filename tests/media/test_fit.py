@@ -80,12 +80,15 @@ def test_transparent_pixels_lend_no_colour():
     assert small[small[..., 3] > 60][:, 1].max() < 8
 
 
-@pytest.mark.parametrize("how, box", [("crop", None), ("pad", None), ("crop", (11, 7, 40, 30)), ("pad", (-8, 4, 40, 60))])
+@pytest.mark.parametrize(
+    "how, box", [("crop", None), ("pad", None), ("crop", (11, 7, 40, 30)), ("pad", (-8, 4, 40, 60))]
+)
 def test_ffmpeg_fits_as_python_does(clips, how, box):
     way = media.Fit((40, 36), how, box)
-    with media.read_frames(clips / "good.mp4", trim=(1, 1.4)) as whole, media.read_frames(
-        clips / "good.mp4", trim=(1, 1.4), fit=way
-    ) as fitted:
+    with (
+        media.read_frames(clips / "good.mp4", trim=(1, 1.4)) as whole,
+        media.read_frames(clips / "good.mp4", trim=(1, 1.4), fit=way) as fitted,
+    ):
         assert fitted.size == (40, 36)
         for a, b in zip(whole, fitted, strict=True):
             assert b.shape == (40, 36, 3)

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,7 +213,7 @@ def test_nothing_foreign_is_overwritten(plate, tmp_path):
 
 def test_a_failure_leaves_nothing(plate, tmp_path, monkeypatch):
     def full(self, path, **_):
-        open(path, "wb").write(b"half")
+        Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)

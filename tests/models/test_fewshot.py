@@ -3,13 +3,14 @@
 import copy
 import functools
 import re
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 from tests.golden.fewshot.settle import settle
-from tests.golden.fill import picture, values
+from tests.golden.fill import fill, picture, values
 from tests.golden_case import case, pictures
 from toolkit import zoo
 from toolkit.errors import CheckpointError, ConfigError, InputError
@@ -30,18 +31,20 @@ LAYOUTS = list(SMALL)
 
 @functools.cache
 def _small(layout):
-    torch.manual_seed(0)
-    animator = build("fewshot", SMALL[layout]).eval()
-    for key, tensor in animator.state_dict().items():
-        if key.endswith((".bias", "gamma")):
-            tensor.add_(0.3 * torch.randn_like(tensor))
-        elif key == "G.p":
-            tensor.mul_(20 / animator.G.range)
-    return settle(animator)
+    animator = build("fewshot", SMALL[layout])
+    name = {"2019": "vox-224-published", "2020": "vox-224", "authors": "fsth-256"}[layout]
+    golden = case("fewshot", name)
+    for part in ("E", "G"):
+        network = getattr(animator, part)
+        settle(fill(network, gains=golden.modules[part]["gains"]), golden.spectral_norm["shrink"][part])
+        for key, tensor in network.state_dict().items():
+            if key.endswith("gamma"):
+                tensor.fill_(0.8)
+    return animator
 
 
 def small(layout):
-    """A small model of a layout, its attention and biases away from their initial values. Its own copy."""
+    """A small model of a layout, filled like the golden cases. Its own copy."""
     return copy.deepcopy(_small(layout))
 
 
@@ -227,7 +230,8 @@ def test_spectral_norm_is_torch_s():
     torch.manual_seed(0)
     for ours, plain in ((SpectralConv2d(3, 5), torch.nn.Conv2d(3, 5, 3, padding=1)), (SpectralLinear(7, 5), None)):
         plain = plain or torch.nn.Linear(7, 5)
-        with pytest.warns(FutureWarning):
+        with warnings.catch_warnings():  # on its successor, in some versions
+            warnings.simplefilter("ignore", FutureWarning)
             theirs = torch.nn.utils.spectral_norm(plain)
         theirs.load_state_dict(ours.state_dict())
         x = torch.randn(2, 3, 8, 8) if isinstance(ours, SpectralConv2d) else torch.randn(2, 7)
@@ -261,7 +265,7 @@ def test_steps(layout):
     assert rendered.shape == frames.shape
     assert rendered.dtype == torch.float32
     assert 0 <= rendered.min() < rendered.max() <= 1
-    assert (rendered[0] - rendered[1]).abs().max() > 1e-3
+    assert (rendered[0] - rendered[1]).abs().max() > 1e-4
 
     single = torch.cat([animator.render(source, motion[i]) for i in range(3)])
     assert (single - rendered).abs().max() < 1e-5
@@ -270,7 +274,7 @@ def test_steps(layout):
     both = animator.encode(persons, own)
     other = animator.encode(persons[1:], own[1:])
     assert torch.allclose(both["psi"], torch.cat([source["psi"], other["psi"]]), atol=1e-4)
-    assert (animator.render(other, motion) - rendered).abs().max() > 1e-3
+    assert (animator.render(other, motion) - rendered).abs().max() > 1e-4
 
     seen = animator._drawn(driven, animator.G)
     whole = animator._oriented(animator.G(seen, source["e_hat"]) / animator.G.range).clamp(0, 1)
@@ -306,7 +310,7 @@ def test_orientation():
         animator = small(layout)
         seen = animator._drawn(points(), animator.G) / animator.G.range
         upright = drawing.draw(drawing.to_pixels(points(), 64, 64), 64, 64, animator.G.drawing)
-        assert torch.equal(seen, upright.mT if layout != "authors" else upright)
+        assert torch.allclose(seen, upright.mT if layout != "authors" else upright)
         assert animator.G.range == (255 if layout == "2019" else 1)
 
 

@@ -272,6 +272,8 @@ def test_modes():
     moved = animator.transfer(source, motion, mode="relative", strength=0.5)["pose"]  # from the first row
     assert near(moved[:, :3], 0.5 * (pose[:, :3] - pose[0, :3]))
     assert near(moved[:, 3:], half[:, 3:])
+    several = animator.transfer(animator.encode(characters(3)), motion, mode="relative", strength=0.5)["pose"]
+    assert near(several, moved)
     with pytest.raises(ConfigError, match="avd"):
         animator.transfer(source, motion, mode="avd")
 
@@ -394,7 +396,7 @@ def test_gradients_reach_every_weight():
 
 def test_tiles_give_the_same_numbers():
     animator, motion = small(), some_poses(2)
-    quick = quicken(copy.deepcopy(animator), 4)
+    quick = quicken(copy.deepcopy(animator), winograd=True)
     assert sum(isinstance(part, Winograd) for part in quick.modules()) == 3 * 2 * SMALL["bottleneck_block_count"]
     ours, theirs = (each.render(each.encode(characters()), motion) for each in (quick, animator))
     assert near(ours, theirs, 1e-3)

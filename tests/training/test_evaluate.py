@@ -26,7 +26,12 @@ class Still(Animator):
         self.info = Info("still", "custom", size=size)
 
     def encode(self, pictures, landmarks=None):
-        return Source("still", Motion("still", {"row": torch.zeros(len(pictures))}), {"picture": pictures}, tuple(pictures.shape[2:]))
+        return Source(
+            "still",
+            Motion("still", {"row": torch.zeros(len(pictures))}),
+            {"picture": pictures},
+            tuple(pictures.shape[2:]),
+        )
 
     def motion(self, frames, source=None, landmarks=None):
         return Motion("still", {"row": torch.zeros(len(frames))})
@@ -98,7 +103,13 @@ def test_the_mini_opens_mouths_and_shuts_eyes():
     """One character talks and blinks; another must do as it does."""
     who = puppets.identities(2, HELD_OUT + 77)
     still = puppets.Pose.neutral(1)
-    poses = puppets.Pose.cat([still, still.replace(mouth_open=torch.ones(1)), still.replace(eye_left=torch.zeros(1), eye_right=torch.zeros(1))])
+    poses = puppets.Pose.cat(
+        [
+            still,
+            still.replace(mouth_open=torch.ones(1)),
+            still.replace(eye_left=torch.zeros(1), eye_right=torch.zeros(1)),
+        ]
+    )
     size = 256
 
     def seen(row, pose):
@@ -107,7 +118,9 @@ def test_the_mini_opens_mouths_and_shuts_eyes():
     animator = toolkit.load("mini-fomm")
     with torch.inference_mode():
         frames = seen(1, poses)
-        result = reenact(animator, seen(0, still).expand(3, -1, -1, -1), frames[:1].expand(3, -1, -1, -1), frames, "relative")
+        result = reenact(
+            animator, seen(0, still).expand(3, -1, -1, -1), frames[:1].expand(3, -1, -1, -1), frames, "relative"
+        )
     truth = seen(0, poses)
     box = regions.boxes(puppets.landmarks(who[[0]], poses[1]))
     for row, names in ((1, ("mouth",)), (2, ("eye_left", "eye_right"))):

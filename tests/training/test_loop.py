@@ -35,11 +35,13 @@ TINY = {
     },
     "stages": [
         {
-            "name": "keypoints", "steps": 3, "size": 64, "batch": 4, "train": ["kp_detector"], "keypoints": "true", "lr": 1e-2, "warmup": 1,
+            "name": "keypoints", "steps": 3, "size": 64, "batch": 4, "train": ["kp_detector"], "keypoints": "true",
+            "lr": 1e-2, "warmup": 1,
             "weights": {"keypoints": 1.0, "jacobians": 1.0},
         },
         {
-            "name": "motion", "steps": 4, "size": 64, "batch": 2, "train": ["generator", "kp_detector"], "cross": 0.5, "lr": 1e-3,
+            "name": "motion", "steps": 4, "size": 64, "batch": 2, "train": ["generator", "kp_detector"],
+            "cross": 0.5, "lr": 1e-3,
             "weights": {"pyramid": 1.0, "gradient": 1.0, "deformed": 1.0, "keypoints": 1.0, "equivariance_value": 1.0},
             "regions": {"head": 3.0},
         },
@@ -111,7 +113,9 @@ def test_init_begins_with_the_weights_of_a_run(trainer):
 def test_nan_stops_and_names_the_last_good_checkpoint(trainer):
     run = trainer()
     losses, run.task.losses = run.task.losses, None
-    run.task.losses = lambda batch, stage: {n: v * (float("nan") if run.step == 3 else 1) for n, v in losses(batch, stage).items()}
+    run.task.losses = lambda batch, stage: {
+        n: v * (float("nan") if run.step == 3 else 1) for n, v in losses(batch, stage).items()
+    }
     with pytest.raises(TrainingError, match=r"step 3 .*step-0000002\.pt"):
         run.run()
 
@@ -163,14 +167,16 @@ def test_a_cut_off_checkpoint_is_named(trainer, tmp_path):
 
 
 def test_log_and_sheet(trainer):
-    run = trainer(**{"measure": 7, "sheet": 7})
+    run = trainer(measure=7, sheet=7)
     run.run()
     row = json.loads((run.folder / "log.jsonl").read_text().splitlines()[-1])
     assert row["step"] == 7 and row["same"] > 0 and row["cross_mouth"] > 0
     assert (run.folder / "sheet-0000007.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("setting", "value"), [("stages.0.train", ["nobody"]), ("stages.0.schedule", "sometimes"), ("precision", "int8")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("stages.0.train", ["nobody"]), ("stages.0.schedule", "sometimes"), ("precision", "int8")]
+)
 def test_what_does_not_exist_is_refused(trainer, setting, value):
     with pytest.raises(ConfigError, match="Choose"):
         trainer(**{setting: value}).run()

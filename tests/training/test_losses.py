@@ -17,7 +17,9 @@ from toolkit.training.vgg import VGG19
 
 
 def close(ours, wanted, tolerance):
-    torch.testing.assert_close(torch.as_tensor(ours).detach().reshape(wanted.shape), wanted, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        torch.as_tensor(ours).detach().reshape(wanted.shape), wanted, rtol=tolerance, atol=tolerance
+    )
 
 
 def test_golden_arithmetic():
@@ -25,7 +27,9 @@ def test_golden_arithmetic():
     transform = RandomTransform(golden["tps_theta"], golden["tps_control_params"])
     points = golden["tps_points"]
     close(loss.equivariance_value(golden["eq_driving_value"], transform, points), golden["eq_value_loss"], 2e-4)
-    jacobian = loss.equivariance_jacobian(golden["eq_driving_jacobian"], transform, points, golden["eq_transformed_jacobian"])
+    jacobian = loss.equivariance_jacobian(
+        golden["eq_driving_jacobian"], transform, points, golden["eq_transformed_jacobian"]
+    )
     close(jacobian, golden["eq_jacobian_loss"], 2e-4)
     real = {"prediction_map_1": golden["loss_map_real"], "feature_maps_1": [golden["loss_feature_real"]]}
     fake = {"prediction_map_1": golden["loss_map_fake"], "feature_maps_1": [golden["loss_feature_fake"]]}
@@ -58,7 +62,13 @@ def train_step():
     weights |= {"generator_gan": 1.0, "discriminator_gan": 1.0}
     train = ["generator", "kp_detector", "discriminator"]
     stage = {"name": "adv", "steps": 1, "size": 256, "batch": 2, "train": train, "weights": weights}
-    table = {"name": "vox-adv-256", "task": "fomm", "model": copy.deepcopy(golden.config), "stages": [stage], "channels_last": False}
+    table = {
+        "name": "vox-adv-256",
+        "task": "fomm",
+        "model": copy.deepcopy(golden.config),
+        "stages": [stage],
+        "channels_last": False,
+    }
     recipe = Recipe.load(table)
     task = FommTask(recipe, torch.device("cpu"))
     for name, module in task.modules.items():
@@ -120,6 +130,14 @@ def test_pyramids_weigh_by_region():
     for measure in (loss.pyramid_l1, loss.gradient_l1):
         assert measure(truth, truth, weight) == 0
     assert loss.pyramid_l1(left, truth, weight) > 4 * loss.pyramid_l1(right, truth, weight)
+
+
+def test_selection_prefers_the_motion_that_fits():
+    truth = torch.rand(1, 3, 16, 16)
+    sparse = torch.stack([truth, 1 - truth], 1)
+    first = torch.stack([torch.ones(1, 16, 16), torch.zeros(1, 16, 16)], 1)
+    assert loss.selection(first, sparse, truth, None) == 0
+    assert loss.selection(first.flip(1), sparse, truth, None) > loss.selection(torch.full_like(first, 0.5), sparse, truth, None) > 0
 
 
 def test_filled_vgg_is_frozen():

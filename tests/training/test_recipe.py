@@ -15,7 +15,9 @@ def test_shipped_recipes_load(name):
 
 
 def test_settings_change_a_recipe():
-    recipe = Recipe.load(TINY, ["stages.0.steps=7", "seed=3", "stages.0.weights.pyramid=2", "precision=fp32", "data.styles=['anime']"])
+    recipe = Recipe.load(
+        TINY, ["stages.0.steps=7", "seed=3", "stages.0.weights.pyramid=2", "precision=fp32", "data.styles=['anime']"]
+    )
     assert (recipe.steps, recipe.seed, recipe.precision) == (7, 3, "fp32")
     assert recipe.stages[0].weights == {"pyramid": 2.0} and recipe.data.styles == ("anime",)
     assert Recipe.load(TINY, {"stages.0.steps": 9}).steps == 9
@@ -60,5 +62,13 @@ def test_no_such_recipe(tmp_path):
 
 
 def test_stage_of_a_step():
-    recipe = Recipe.load({**TINY, "stages": [{"name": "a", "steps": 2, "train": ["x"]}, {"name": "b", "steps": 3, "train": ["x"]}]})
-    assert [(recipe.at(step)[0].name, recipe.at(step)[1]) for step in range(5)] == [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("b", 2)]
+    recipe = Recipe.load(
+        {**TINY, "stages": [{"name": "a", "steps": 2, "train": ["x"]}, {"name": "b", "steps": 3, "train": ["x"]}]}
+    )
+    assert [(recipe.at(step)[0].name, recipe.at(step)[1]) for step in range(5)] == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 1),
+        ("b", 2),
+    ]

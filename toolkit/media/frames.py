@@ -177,10 +177,11 @@ def _decode(
     filters.append(f"scale={plan.inner[1]}:{plan.inner[0]}:flags={SCALING},setsar=1")
     moved = ["-copyts", "-itsoffset", f"{-info.start - span.begin:.6f}"]
     seek = ["-noaccurate_seek", "-ss", f"{span.begin - RUN_UP:.6f}"] if span.begin > RUN_UP else []
+    steady = ["-reinit_filter", "0"]  # when the size changes on the way only scale has to notice, not fps
     limit = ["-frames:v", str(span.limit)] if span.limit is not None else []
     raw = ["-f", "rawvideo", "-pix_fmt", "rgba" if channels == 4 else "rgb24", "pipe:1"]
     process = ffmpeg.Process(
-        [*moved, *seek, *ffmpeg.source(info.path), "-map", "0:V:0", "-vf", ",".join(filters), *limit, *raw], fetch=True
+        [*moved, *seek, *steady, *ffmpeg.source(info.path), "-map", "0:V:0", "-vf", ",".join(filters), *limit, *raw], fetch=True
     )
     count = 0
     try:
@@ -192,7 +193,9 @@ def _decode(
             yield extend(frame, plan)
         status, said = process.finish(), process.messages
         if not count:
-            raise InputError(f"No frame of {info.path} can be decoded there.", "Is it damaged, or shorter than it says?")
+            raise InputError(
+                f"No frame of {info.path} can be decoded there.", "Is it damaged, or shorter than it says?"
+            )
         if count != span.limit and (status or _DAMAGE.search(said)):
             notes.append(f"{info.path} is damaged or cut off: {float(count / rate):.1f} s of it were read.")
             warnings.warn(notes[-1], stacklevel=2)

@@ -19,7 +19,7 @@ from .rates import as_rate
 from .sound import Sound, check_sound, sound_chunks
 
 STICKER_FPS = 30  # the most for GIF and WebP: browsers slow faster GIFs down to 10
-AHEAD = 8  # writes that may wait while the encoder is busy
+AHEAD = 8_000_000  # bytes of frames that may wait while the encoder is busy
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 # Chroma from all pixels, colours as HD television has them, and tags that say so: what a player undoes exactly.
 YUV420 = (
@@ -83,7 +83,6 @@ class Writer:
         self._draft = self._result.with_suffix(".draft" + {".gif": ".mkv"}.get(self._kind, self._kind))
         self._palette, self._plain = self._result.with_suffix(".png"), self._result.with_suffix(".plain.gif")
         self._trouble: Exception | None = None
-        self._queue: queue.Queue[np.ndarray | None] = queue.Queue(AHEAD)
         self._feeder = threading.Thread(target=self._feed, daemon=True)
 
     @property
@@ -114,7 +113,8 @@ class Writer:
             self._start(*kept.shape[1:])
         if self._process.ended or self._trouble:
             self._fail(self._process)
-        self._queue.put(np.array(kept, order="C"))
+        for frame in kept:
+            self._queue.put(np.array(frame, order="C"))
         self.frames += len(kept)
 
     def close(self) -> None:
@@ -138,7 +138,9 @@ class Writer:
                 self.path = free_name(self.path)  # somebody put a file there meanwhile: keep both
             os.replace(self._result, self.path)
         except OSError as error:
-            raise OutputError(f"{self.path} could not be written: {error.strerror or error}.", "Is the disk full?") from error
+            raise OutputError(
+                f"{self.path} could not be written: {error.strerror or error}.", "Is the disk full?"
+            ) from error
         finally:
             self.abort()
 
@@ -179,19 +181,20 @@ class Writer:
             coding = ["-c:v", "libwebp_anim", "-pix_fmt", "bgra", "-quality", "85", "-loop", "0"]
             coding.append(ffmpeg.target(self._result))
         else:
-            coding = ["-vf", YUV420, "-c:v", "libx264", "-preset", "medium", "-crf", str(self._quality), *BT709]
+            coding = ["-vf", YUV420, "-c:v", "libx264", "-preset", "faster", "-crf", str(self._quality), *BT709]
             draft = [ffmpeg.target(self._draft)]
             coding += draft if self.has_sound else [*ABOUT, "-movflags", "+faststart", ffmpeg.target(self._result)]
         # Not -framerate: from that ffmpeg guesses a "usual" rate, and 120000/1001 becomes 120.
         self._process = ffmpeg.Process([*raw, "-r", str(self.fps), "-i", "pipe:0", *coding], feed=True)
+        self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, AHEAD // (height * width * channels)))
         self._feeder.start()
 
     def _feed(self) -> None:
         """In a thread of its own, so that encoding and the making of the next frames overlap."""
-        while (frames := self._queue.get()) is not None:
+        while (frame := self._queue.get()) is not None:
             if self._trouble is None:  # else empty the queue, or write would wait for ever
                 try:
-                    self._process.write(frames.data)
+                    self._process.write(frame.data)
                 except Exception as error:  # most likely ffmpeg has died; write and close tell of it
                     self._trouble = error
 

@@ -1,5 +1,19 @@
 """The models: one file each, four steps in common (see `base`). Callers use `build` and `FAMILIES`, never a class by
 name.
+
+How the three that warp a picture by learned motion differ:
+
+                   FOMM                        MRAA                          TPSMM
+    what it finds  K keypoints, a Jacobian     K regions, their principal    K groups of five keypoints, by a
+                   each, by an hourglass       axes, by an hourglass         ResNet-18
+    local motion   affine round a keypoint     affine, axes to axes          a thin-plate spline a group
+    background     stands still                3 x 3, where asked for        2 x 3, where asked for
+    flow network   `layers.DenseMotion`        `layers.DenseMotion`          its own: heat maps, then all copies
+    masks          one                         one                           four resolutions
+    generator      warps its deepest features  and every level, blended in   every level; paints from coarse to fine
+    norms          batch                       batch                         instance (batch in the ResNets)
+    align_corners  True (their code: False)    False                         True
+    modes          absolute, relative          and avd                       and avd
 """
 
 from __future__ import annotations

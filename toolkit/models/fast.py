@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from .layers import ResBlock, UpBlock, fold_norms
 
 
-def quicken(module: nn.Module, winograd: int = 0) -> nn.Module:
+def quicken(module: nn.Module, winograd: bool = False) -> nn.Module:
     """Exchange, in place, the parts of a module in evaluation mode for quicker ones of equal numbers; returns the
     module.
 
-    winograd: 2 or 4 computes the 3 x 3 convolutions of residual blocks in tiles of that side (`Winograd`), 0 as they
-    are.
+    winograd: compute the 3 x 3 convolutions of residual blocks, and of blocks with an attribute `tiled`, in tiles.
     """
     fold_norms(module)
     for parent in list(module.modules()):
@@ -28,7 +27,7 @@ def quicken(module: nn.Module, winograd: int = 0) -> nn.Module:
             elif isinstance(child, nn.Conv2d) and PhasedConv.fits(child):
                 setattr(parent, name, PhasedConv(child))
             elif winograd and getattr(parent, "tiled", isinstance(parent, ResBlock)) and Winograd.fits(child):
-                setattr(parent, name, Winograd(child, winograd))
+                setattr(parent, name, Winograd(child))
             elif isinstance(child, nn.Conv2d) and PatchConv.fits(child):
                 setattr(parent, name, PatchConv.of(child))
     return module
@@ -147,48 +146,41 @@ class PhasedConv(nn.Module):
 
 
 class Winograd(nn.Module):
-    """A 3 x 3 convolution (padding 1) after Winograd: tiles of m x m outputs cost (m+2)² products in place of 9 m².
+    """A 3 x 3 convolution (padding 1) after Winograd: tiles of 4 x 4 outputs at a quarter of the multiplications.
 
-    Input tiles and kernel are transformed so that the convolution becomes one product per tile position, a batched
-    matrix product over the channels (Lavin and Gray 2015, arXiv 1509.09308; the matrices are theirs). m = 4 needs a
-    quarter of the multiplications and float32 (its transforms amplify rounding about threefold); m = 2 needs 4/9 and is
-    fit for bfloat16.
+    Input tiles (6 x 6) and kernel are transformed so that the convolution becomes one product per tile position, a
+    batched matrix product over the channels (Lavin and Gray 2015, arXiv 1509.09308; the matrices are theirs). For
+    float32 only: the transforms amplify rounding about threefold.
     """
 
-    MATRICES = {  # m: input, kernel and output transform
-        2: (
-            [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
-            [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-            [[1, 1, 1, 0], [0, 1, -1, -1]],
-        ),
-        4: (
-            [
-                [4, 0, -5, 0, 1, 0],
-                [0, -4, -4, 1, 1, 0],
-                [0, 4, -4, -1, 1, 0],
-                [0, -2, -1, 2, 1, 0],
-                [0, 2, -1, -2, 1, 0],
-                [0, 4, 0, -5, 0, 1],
-            ],
-            [
-                [1 / 4, 0, 0],
-                [-1 / 6, -1 / 6, -1 / 6],
-                [-1 / 6, 1 / 6, -1 / 6],
-                [1 / 24, 1 / 12, 1 / 6],
-                [1 / 24, -1 / 12, 1 / 6],
-                [0, 0, 1],
-            ],
-            [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-        ),
-    }
+    SIDE, STEP = 6, 4
+    INTO = (
+        (4, 0, -5, 0, 1, 0),
+        (0, -4, -4, 1, 1, 0),
+        (0, 4, -4, -1, 1, 0),
+        (0, -2, -1, 2, 1, 0),
+        (0, 2, -1, -2, 1, 0),
+        (0, 4, 0, -5, 0, 1),
+    )
+    KERNEL = (
+        (1 / 4, 0, 0),
+        (-1 / 6, -1 / 6, -1 / 6),
+        (-1 / 6, 1 / 6, -1 / 6),
+        (1 / 24, 1 / 12, 1 / 6),
+        (1 / 24, -1 / 12, 1 / 6),
+        (0, 0, 1),
+    )
+    OUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
 
-    def __init__(self, conv: nn.Conv2d, m: int) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.m = m
         weight = conv.weight.detach().double()
-        # A transform along rows and columns at once is the Kronecker product on the flattened tile.
-        into, kernel, out = (torch.tensor(rows, dtype=torch.float64, device=weight.device) for rows in self.MATRICES[m])
+        into, kernel, out = (
+            torch.tensor(matrix, dtype=torch.float64, device=weight.device)
+            for matrix in (self.INTO, self.KERNEL, self.OUT)
+        )
         weight = torch.einsum("ia,jb,ocab->ijco", kernel, kernel, weight).flatten(0, 1)
+        # A transform along rows and columns at once is the Kronecker product on the flattened tile.
         for name, tensor in (("into", torch.kron(into, into)), ("weight", weight), ("out", torch.kron(out, out))):
             self.register_buffer(name, tensor.to(conv.weight.dtype).contiguous())
         bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
@@ -202,16 +194,19 @@ class Winograd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         _, inputs, height, width = x.shape
-        m, side, outputs = self.m, self.m + 2, self.weight.shape[-1]
-        rows, columns = -(-height // m), -(-width // m)
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, columns * m - width + 1, 1, rows * m - height + 1))
-        y = x.new_empty(len(x), rows, m, columns, m, outputs)
+        side, step, outputs = self.SIDE, self.STEP, self.weight.shape[-1]
+        rows, columns = -(-height // step), -(-width // step)
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, columns * step - width + 1, 1, rows * step - height + 1))
+        y = x.new_empty(len(x), rows, step, columns, step, outputs)
         for picture, result in zip(padded, y, strict=True):  # one at a time: more would leave the cache
-            down, right, _ = picture.stride()
+            down, right, channel = picture.stride()
             tiles = picture.as_strided(
-                (side, side, rows, columns, inputs), (down, right, m * down, m * right, 1), picture.storage_offset()
+                (side, side, rows, columns, inputs),
+                (down, right, step * down, step * right, channel),
+                picture.storage_offset(),
             )
             tiles = (self.into @ tiles.reshape(side * side, -1)).view(side * side, -1, inputs)
-            tiles = (self.out @ torch.bmm(tiles, self.weight).view(side * side, -1)).view(m, m, rows, columns, outputs)
+            tiles = self.out @ torch.bmm(tiles, self.weight).view(side * side, -1)
+            tiles = tiles.view(step, step, rows, columns, outputs)
             torch.add(tiles.permute(2, 0, 3, 1, 4), self.bias, out=result)
-        return y.view(len(x), rows * m, columns * m, outputs)[:, :height, :width].permute(0, 3, 1, 2)
+        return y.view(len(x), rows * step, columns * step, outputs)[:, :height, :width].permute(0, 3, 1, 2)

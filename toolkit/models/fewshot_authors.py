@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import landmarks as drawing
-from .fewshot_networks import Looked, Styles, pairs_of, refuse_other_layout
+from .fewshot_networks import Looked, Styles, pairs_of, pooled, refuse_other_layout
 from .layers import widths
 from .spectral import Spectral, SpectralConv2d, SpectralLinear, fold_spectral
 
@@ -67,7 +67,7 @@ class AuthorsBlock(nn.Module):
         self.block[str(second)] = _conv(outputs, outputs, bias=norm is None)
         if inputs != outputs or resize != 1:
             self.skip = nn.ModuleDict({"1" if resize == 2 else "0": _conv(inputs, outputs, 1)})
-        self.resize, self.norm = resize, norm
+        self.resize, self.norm, self.folded = resize, norm, False
 
     def forward(self, x: Tensor, styles: Styles | None = None) -> Tensor:
         layers = iter(self.block.values())
@@ -81,7 +81,7 @@ class AuthorsBlock(nn.Module):
                 y = F.interpolate(y, scale_factor=2, mode="nearest")
             y = next(layers)(y)
         if self.resize == 0.5:
-            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+            x, y = F.avg_pool2d(x, 2), y if self.folded else F.avg_pool2d(y, 2)
         if hasattr(self, "skip"):
             (conv,) = self.skip.values()
             x = conv(x)
@@ -89,20 +89,29 @@ class AuthorsBlock(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
         return y + x
 
+    def fold(self) -> None:
+        fold_spectral(self)
+        if self.resize == 0.5:
+            *_, last = self.block
+            self.block[last], self.folded = pooled(self.block[last]), True
+
 
 class Stem(nn.Module):
     """The first block of each network: B x inputs x H x W -> B x outputs x H/2 x W/2."""
-
-    fold = fold_spectral
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.down_block = nn.ModuleDict({"1": _conv(inputs, outputs), "4": _conv(outputs, outputs)})
         self.skip = nn.ModuleDict({"0": _conv(inputs, outputs, 1)})
+        self.folded = False
 
     def stem(self, x: Tensor) -> Tensor:
         y = self.down_block["4"](F.relu(self.down_block["1"](x)))
-        return F.avg_pool2d(y, 2) + self.skip["0"](F.avg_pool2d(x, 2))
+        return (y if self.folded else F.avg_pool2d(y, 2)) + self.skip["0"](F.avg_pool2d(x, 2))
+
+    def fold(self) -> None:
+        fold_spectral(self)
+        self.down_block["4"], self.folded = pooled(self.down_block["4"]), True
 
 
 class AuthorsEmbedder(Stem):

@@ -87,6 +87,20 @@ def bordered(x: Tensor, in_height: int) -> Tensor:
     return F.pad(x, [max(0, (256 - in_height) // 2)] * 4)
 
 
+def pooled(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution and the 2 x 2 average pooling after it as one convolution of stride 2, for inference.
+
+    Its kernel is one larger: the mean of the four shifted ones that the pooling adds up. 4/9 of the multiplications for
+    3 x 3, 0.31 for 9 x 9.
+    """
+    side = conv.kernel_size[0] + 1
+    both = nn.Conv2d(conv.in_channels, conv.out_channels, side, stride=2, padding=conv.padding, device="meta")
+    corners = [F.pad(conv.weight.detach(), (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]
+    both.weight = nn.Parameter(sum(corners) / 4, requires_grad=False)
+    both.bias = conv.bias
+    return both
+
+
 class Down(nn.Module):
     """Residual block at half the size: B x inputs x H x W -> B x outputs x H//2 x W//2. No norm."""
 
@@ -95,11 +109,15 @@ class Down(nn.Module):
         self.conv_l1 = SpectralConv2d(inputs, outputs, 1)
         self.conv_r1 = SpectralConv2d(inputs, outputs, kernel)
         self.conv_r2 = SpectralConv2d(outputs, outputs, kernel)
-        self.act = layout.act
+        self.act, self.folded = layout.act, False
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv_r2(self.act(self.conv_r1(self.act(x))))
-        return self.conv_l1(F.avg_pool2d(x, 2)) + F.avg_pool2d(y, 2)
+        return self.conv_l1(F.avg_pool2d(x, 2)) + (y if self.folded else F.avg_pool2d(y, 2))
+
+    def fold(self) -> None:
+        fold_spectral(self)
+        self.conv_r2, self.folded = pooled(self.conv_r2), True
 
 
 class Up(nn.Module):

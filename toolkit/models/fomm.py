@@ -124,7 +124,11 @@ class DenseMotionNetwork(DenseMotion):
 
 
 class Generator(WarpingGenerator):
-    """The generator with the published arguments: it warps the deepest features alone."""
+    """The generator with the published arguments: it warps the deepest features alone.
+
+    resize_corners, skips: see WarpingGenerator; both False in all that was published of FOMM. skips is the generator of
+    the authors' next model (MRAA): what stands still or merely moves is taken from the picture, the rest is painted.
+    """
 
     def __init__(
         self,
@@ -138,6 +142,8 @@ class Generator(WarpingGenerator):
         dense_motion_params: Mapping[str, Any] | None = None,
         estimate_jacobian: bool = False,
         align_corners: bool = False,
+        resize_corners: bool = False,
+        skips: bool = False,
     ) -> None:
         flow = None
         if dense_motion_params is not None:
@@ -156,6 +162,8 @@ class Generator(WarpingGenerator):
             num_down_blocks,
             num_bottleneck_blocks,
             align_corners,
+            skips=skips,
+            resize_corners=resize_corners,
         )
 
 

@@ -302,6 +302,8 @@ class WarpingGenerator(nn.Module):
     """The occlusion-aware generator of FOMM and MRAA. `encode` sees the picture alone, `move` and `decode` need the
     motion too; `forward` is the published whole.
 
+    resize_corners: how flows and masks are brought to another size. As published, False: a flow that stands still then
+    shifts larger maps by up to 0.5 % of their side; with True (and align_corners) it is exact.
     skips (MRAA): features of every level, and the picture itself, are warped and blended in, not only the deepest.
     A subclass names its flow network as the published files do.
     """
@@ -318,6 +320,7 @@ class WarpingGenerator(nn.Module):
         num_bottleneck_blocks: int,
         align_corners: bool,
         skips: bool = False,
+        resize_corners: bool = False,
     ) -> None:
         super().__init__()
         setattr(self, self.flow_network, flow)
@@ -330,6 +333,7 @@ class WarpingGenerator(nn.Module):
             self.bottleneck.add_module(f"r{i}", ResBlock(wide[-1]))
         self.final = nn.Conv2d(wide[0], num_channels, 7, padding=3)
         self.align_corners = align_corners
+        self.resize_corners = resize_corners
         self.skips = skips
 
     @property
@@ -367,7 +371,7 @@ class WarpingGenerator(nn.Module):
     def deformation(self, moved: Mapping[str, Tensor]) -> Deformation:
         """`move`'s output, ready to be applied."""
         masks = [moved["occlusion_map"]] if "occlusion_map" in moved else []
-        return Deformation(moved.get("deformation"), masks, self.align_corners)
+        return Deformation(moved.get("deformation"), masks, self.align_corners, self.resize_corners)
 
     def deform(self, x: Tensor, moved: Mapping[str, Tensor]) -> Tensor:
         """Maps of any size under the flow."""

@@ -113,8 +113,8 @@ def weakened(matrix: Tensor, strength: float) -> Tensor:
 
 
 def precise(x: Tensor) -> Tensor:
-    """A small tensor in float64, so that no digits are lost; float32 on devices that have no float64."""
-    return x.float() if x.device.type == "mps" else x.double()
+    """A small tensor in float64, so that no digits are lost; on the CPU where the device has no float64."""
+    return x.to("cpu" if x.device.type == "mps" else x.device, torch.float64)
 
 
 def warp(picture: Tensor, flow: Tensor, align_corners: bool, padding: str = "zeros") -> Tensor:

@@ -66,7 +66,7 @@ def principal_axes(covar: Tensor) -> Tensor:
     (spec mraa, section 5): this closed form has them on any device. Differentiable; a round matrix, whose axes are
     arbitrary, and one without extent have finite values too.
     """
-    covar = precise(covar)
+    device, covar = covar.device, precise(covar)
     a, c = covar[..., 0, 0], covar[..., 1, 1]
     b = (covar[..., 0, 1] + covar[..., 1, 0]) / 2
     tall = a < c
@@ -81,7 +81,8 @@ def principal_axes(covar: Tensor) -> Tensor:
     p, q = p / length, q / length
     second = torch.where((b == 0) & ~tall, -1.0, 1.0)  # the one case where the axes keep their order
     first, second = larger.sqrt(), second * smaller.sqrt()
-    return torch.stack([p * first, q * second, q * first, -p * second], dim=-1).unflatten(-1, (2, 2)).float()
+    columns = torch.stack([p * first, q * second, q * first, -p * second], dim=-1).unflatten(-1, (2, 2))
+    return columns.to(device, torch.float32)
 
 
 def spread(affine: Tensor) -> Tensor:
@@ -95,7 +96,8 @@ def elliptic_gaussians(points: Tensor, covar: Tensor, height: int, width: int) -
     a, c = covar[..., 0, 0].clamp(min=LEAST), covar[..., 1, 1].clamp(min=LEAST)
     b, other = covar[..., 0, 1], covar[..., 1, 0]
     area = (a * c - b * other).clamp(min=LEAST**2)
-    xx, xy, yy = (part.float()[..., None, None] for part in (c / area, -(b + other) / area, a / area))
+    inverted = torch.stack([c, -(b + other), a], dim=-1) / area[..., None]
+    xx, xy, yy = inverted.to(points.device, torch.float32)[..., None, None].unbind(-3)
     x, y = axes(height, width, points.device)
     points = points.float()[..., None, None]
     dx, dy = x - points[:, :, 0], y - points[:, :, 1]  # B x K x 1 x width, B x K x height x 1

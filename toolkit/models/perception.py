@@ -18,7 +18,7 @@ SIZE = 128  # the side it was trained at; pictures of another size are brought t
 
 
 class _Block(nn.Sequential):
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         super().__init__(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
@@ -32,7 +32,10 @@ class Eyes(nn.Module):
         super().__init__()
         wide = (3, *self.widths)
         self.levels = nn.ModuleList(
-            nn.Sequential(_Block(wide[i], wide[i + 1], 1 if i == 0 else 2), *([_Block(wide[i + 1], wide[i + 1], 1)] if i > 1 else []))
+            nn.Sequential(
+                _Block(wide[i], wide[i + 1], 1 if i == 0 else 2),
+                *([_Block(wide[i + 1], wide[i + 1], 1)] if i > 1 else []),
+            )
             for i in range(5)
         )
 
@@ -84,7 +87,11 @@ class Perception(nn.Module):
         network = Perception()
         try:
             state = load_file(str(path))
-            network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+            network.load_state_dict(
+                {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+            )
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise CheckpointError(f"{path} is no perception network: {error}.", "Make it: python -m toolkit train perception.") from None
+            raise CheckpointError(
+                f"{path} is no perception network: {error}.", "Make it: python -m toolkit train perception."
+            ) from None
         return network.eval()

@@ -497,11 +497,11 @@ class THA(Animator):
         pose, start = self._checked(motion), source.motion["pose"]
         reference = motion[:1] if reference is None else reference
         self.check_rows(len(motion), source=source, reference=reference)
-        zero = start
-        if relative:
-            zero = torch.cat([self._checked(reference)[:, HEAD], start[:, FACE].expand(len(reference), -1)], dim=1)
-        elif strength == 1:
+        if not relative and strength == 1:
             return motion.replace(pose=self._clamped(pose))
+        zero = start.expand(len(pose), -1).clone()  # where the driver and the picture are taken to agree
+        if relative:
+            zero[:, HEAD] = self._checked(reference)[:, HEAD]
         return motion.replace(pose=self._clamped(start + strength * (pose - zero)))
 
     def render(self, source: Source, motion: Motion) -> Tensor:

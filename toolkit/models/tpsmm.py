@@ -160,13 +160,13 @@ def fit_splines(control: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns theta … x 2 x 3, the affine part, and weights … x 5 x 2 of the radial part, float32.
     """
-    control, target = precise(control), precise(target)
+    device, control, target = control.device, precise(control), precise(target)
     points = control.shape[-2]
     ones = torch.cat([control, torch.ones_like(control[..., :1])], dim=-1)  # … x 5 x 3
     radial = thin_plate((control[..., :, None, :] - control[..., None, :, :]).square().sum(-1))
     system = torch.cat([torch.cat([radial, ones], dim=-1), F.pad(ones.transpose(-1, -2), (0, 3))], dim=-2)
     system = system + 0.01 * torch.eye(points + 3, dtype=system.dtype, device=system.device)
-    solution = torch.linalg.solve(system, F.pad(target, (0, 0, 0, 3))).float()  # … x 8 x 2
+    solution = torch.linalg.solve(system, F.pad(target, (0, 0, 0, 3))).to(device, torch.float32)  # … x 8 x 2
     return solution[..., points:, :].transpose(-1, -2), solution[..., :points, :]
 
 

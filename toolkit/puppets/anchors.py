@@ -15,7 +15,8 @@ from .pose import Pose
 ANCHORS = (
     "eye_left_upper", "eye_left_lower", "iris_left", "eye_right_upper", "eye_right_lower", "iris_right",
     "brow_left", "brow_right", "nose", "mouth_left", "mouth_right", "lip_upper", "lip_lower", "chin",
-    "jaw_left", "jaw_right", "ear_left", "ear_right", "crown", "temple_left", "temple_right", "hair_left", "hair_right",
+    "jaw_left", "jaw_right", "ear_left", "ear_right", "crown", "temple_left", "temple_right",
+    "hair_left", "hair_right",
     "neck", "shoulder_left", "shoulder_right",
 )  # fmt: skip
 
@@ -23,10 +24,10 @@ ANCHORS = (
 def anchors(identity: Identity, pose: Pose) -> tuple[Tensor, Tensor]:
     """Points (N x K x 2) and Jacobians (N x K x 2 x 2) of ANCHORS, in picture coordinates -1 … 1.
 
-    A Jacobian is d(picture position) / d(head-local position) about its anchor: about scale times rotation, foreshortened
-    as the head turns; J_now @ inverse(J_then) is the affine map that carries the neighbourhood from one pose to another.
-    They are smooth in the pose and never singular. Lids and lips carry the map of the face around them: what opens and
-    shuts is the point.
+    A Jacobian is d(picture position) / d(head-local position) about its anchor: about scale times rotation,
+    foreshortened as the head turns; J_now @ inverse(J_then) is the affine map that carries the neighbourhood from one
+    pose to another. They are smooth in the pose and never singular. Lids and lips carry the map of the face around
+    them: what opens and shuts is the point.
     """
     rig = Rig(identity, pose)
     hair, torso = Hair(rig), Torso(rig)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 
-
 class Batch:
     """Mixin of a frozen dataclass whose fields are all tensors with the same first axis."""
 

@@ -42,12 +42,15 @@ class Torso:
         return c * dx + n * dy, c * dy - n * dx
 
 
-def shoulder_line(x: Tensor, identity: Identity) -> Tensor:
-    """Height of the shoulders over x: B x h x w."""
-    q = x / col(identity.shoulders)
-    q = (q * q).clamp_max(1)
-    beyond = (x.abs() - col(identity.shoulders)).clamp_min(0)
-    return 0.02 + 0.34 * q + 0.75 * (1 - (1 - q * q * q).sqrt()) + 9 * beyond
+def shoulder_distance(x: Tensor, y: Tensor, identity: Identity) -> Tensor:
+    """About the signed distance to chest and shoulders: slopes that round off into upright sides."""
+    wide = col(identity.shoulders)
+    q = x.abs() / wide
+    q2 = q * q
+    t = ((y - 0.02 - 0.34 * q2) / 0.75 - 1).clamp_max(0)
+    k = (t * t + q2 * q2 * q2 + 1e-9).sqrt()
+    gx, gy = (3 * q2 * q2 * q - 0.9 * t * q) / wide, t / 0.75
+    return (k - 1) * k / (gx * gx + gy * gy + 0.01).sqrt()
 
 
 def draw(stage: Stage, face: Face) -> None:
@@ -70,8 +73,7 @@ def draw(stage: Stage, face: Face) -> None:
     aside = off.abs()
     neck = aside - col(i.neck) - 0.19 * smooth(along, 0.55, 1.0)
     neck = torch.maximum(neck, (ay - y).maximum(y - 0.6))
-    line = shoulder_line(x, i)
-    body = line - y
+    body = shoulder_distance(x, y, i)
     alpha = cover(torch.minimum(neck, body), px)
     # light from the side; the chin's shadow; a hint of sinews and collar bones
     under = view.crop(face.far)

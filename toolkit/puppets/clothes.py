@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from .shapes import col, cover, fract, mix, smooth, tint
 
+if TYPE_CHECKING:
+    from .draw import View
+    from .identity import Identity
+
 
 class Cloth:
     """The body of some puppets, ready to be dressed."""
 
-    def __init__(self, view, identity, x: Tensor, y: Tensor, px: Tensor, body: Tensor, middle: Tensor):
+    def __init__(
+        self, view: View, identity: Identity, x: Tensor, y: Tensor, px: Tensor, body: Tensor, middle: Tensor
+    ) -> None:
         self.view, self.identity = view, identity
         self.x, self.y, self.a = x, y, x.abs()
         self.px, self.body, self.middle = px, body, middle
@@ -146,7 +154,7 @@ def _dress(c: Cloth) -> None:
 def _sailor(c: Cloth) -> None:
     y, a = c.y, c.a
     neckline = 0.72 - 1.35 * a
-    covered = c.cloak(neckline, pattern=0.0)
+    c.cloak(neckline, pattern=0.0)
     sail = torch.maximum(a - 0.78 + 0.5 * (y - 0.5).clamp_min(0), y - 0.92 + 0.35 * a).maximum(neckline - y)
     chest = c.cover(c.body - 0.03)
     c.view.paint(c.trim, c.cover(sail) * chest)

@@ -13,18 +13,18 @@ from .geometry import Rig
 from .hair import Hair
 from .identity import Identity
 from .pose import Pose
-from .shapes import centres, paint
+from .shapes import Patch, centres, paint
 
 PARTS = (
-    "background", "hair_back", "body", "face", "ears", "cheeks", "shadow", "nose", "beard", "mouth", "eye_left", "eye_right",
-    "brow_left", "brow_right", "glasses", "hair_front",
+    "background", "hair_back", "body", "face", "ears", "cheeks", "shadow", "nose", "beard", "mouth",
+    "eye_left", "eye_right", "brow_left", "brow_right", "glasses", "hair_front",
 )  # fmt: skip
 
 
 class View:
     """A window of the canvas, the same for all puppets."""
 
-    def __init__(self, stage: Stage, x0: int, x1: int, y0: int, y1: int):
+    def __init__(self, stage: Stage, x0: int, x1: int, y0: int, y1: int) -> None:
         self.columns, self.lines = slice(x0, x1), slice(y0, y1)
         device = stage.canvas.device
         self.x = centres(x0, x1 - x0, stage.size, device)[None, None, :]
@@ -52,7 +52,7 @@ class View:
 class Stage:
     """The canvas (N x 4 x size x size, premultiplied) and all that the parts want to know."""
 
-    def __init__(self, identity: Identity, pose: Pose, size: int, canvas: Tensor):
+    def __init__(self, identity: Identity, pose: Pose, size: int, canvas: Tensor) -> None:
         self.identity, self.pose, self.size, self.canvas = identity, pose, size, canvas
         self.rig = Rig(identity, pose)
         self.masks: dict[str, Tensor] | None = None
@@ -78,7 +78,7 @@ class Stage:
         whole[:, view.lines, view.columns] = field
         return whole
 
-    def note(self, name: str, patch, mask: Tensor) -> None:
+    def note(self, name: str, patch: Patch, mask: Tensor) -> None:
         """Keep the bare shape of a part when it is asked for (see `mask`)."""
         if self.masks is not None:
             whole = torch.zeros(len(mask), 1, self.size, self.size, device=mask.device)
@@ -92,9 +92,9 @@ def draw(
 ) -> Tensor:
     """Pictures of puppets: N x 4 x size x size, RGBA in 0…1, straight alpha.
 
-    identity and pose have the same length, or one of them has length 1 and serves all. background=False leaves what is not the character
-    transparent (colour 0 there). parts: names of PARTS to draw alone, where they would be seen on the face; then there is no background
-    unless named.
+    identity and pose have the same length, or one of them has length 1 and serves all. background=False leaves what is
+    not the character transparent (colour 0 there). parts: names of PARTS to draw alone, where they would be seen on the
+    face; then there is no background unless named.
     """
     identity, pose = _pair(identity, pose)
     # Small batches at a time keep the CPU in its caches; a GPU wants many.
@@ -159,8 +159,10 @@ def _draw(identity: Identity, pose: Pose, size: int, background: bool, parts: Co
 
 @torch.no_grad()
 def masks(identity: Identity, pose: Pose, size: int = 256) -> dict[str, Tensor]:
-    """The bare shapes, without lines and shadows: name -> N x size x size coverage, for face, nose, mouth (lips and opening), eye_left and
-    eye_right (between the lids), brow_left, brow_right; each clipped to the face."""
+    """The bare shapes, without lines and shadows, each clipped to the face: name -> N x size x size coverage.
+
+    Names: face, nose, mouth (lips and opening), eye_left and eye_right (between the lids), brow_left, brow_right.
+    """
     identity, pose = _pair(identity, pose)
     stage = Stage(identity, pose, size, torch.zeros(len(pose), 4, size, size, device=pose.device))
     stage.masks = {}

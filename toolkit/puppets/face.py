@@ -1,11 +1,13 @@
-"""The face: head, ears, cheeks, nose, mouth, eyes, brows, beard, glasses. Each function paints one part on the stage."""
+"""The face: head, ears, cheeks, nose, mouth, eyes, brows, beard, glasses. Each function paints one part."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from .geometry import Chart, profile
+from .geometry import Chart, Rig, profile
 from .shapes import (
     Patch,
     Polar,
@@ -24,6 +26,9 @@ from .shapes import (
     tint,
 )
 
+if TYPE_CHECKING:
+    from .draw import Stage
+
 INK = (0.16, 0.09, 0.10)
 
 
@@ -34,7 +39,7 @@ def _pixels(colour: Tensor) -> Tensor:
 class Face:
     """Where the face is in every pixel; made once a picture and asked by all parts."""
 
-    def __init__(self, stage):
+    def __init__(self, stage: Stage) -> None:
         rig = stage.rig
         self.points, self.middle = rig.outline()
         table = outline(self.points, self.middle)
@@ -54,7 +59,7 @@ class Face:
         self.inner = alpha
 
 
-def head(stage, face: Face) -> None:
+def head(stage: Stage, face: Face) -> None:
     i = stage.identity
     shadow, skin, light = i.skin_tones()
     anime = col((i.style == 1).float())
@@ -68,7 +73,7 @@ def head(stage, face: Face) -> None:
     face.view.paint(colour, face.inner)
 
 
-def ear(stage, face: Face, side: float) -> None:
+def ear(stage: Stage, face: Face, side: float) -> None:
     """The ear stands off backward from the head: it shows on the near side and goes behind the far one."""
     rig, i = stage.rig, stage.identity
     base, rim, near = ear_ends(rig, side)
@@ -105,8 +110,8 @@ def ear(stage, face: Face, side: float) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def ear_ends(rig, side: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Picture points (B x 2) where the ear begins and where it stands out most, and how far it shows over the head (0…1)."""
+def ear_ends(rig: Rig, side: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Picture points (B x 2) where the ear begins and stands out most, and how far it shows over the head (0…1)."""
     i = rig.identity
     y = i.eye_y + 0.10
     base = torch.stack([side * i.head_width * 0.985, y, 0 * y - 0.02], -1)
@@ -115,7 +120,7 @@ def ear_ends(rig, side: float) -> tuple[Tensor, Tensor, Tensor]:
     return ends[:, 0], ends[:, 1], smooth(-side * rig.sin_yaw, 0.08, 0.3)
 
 
-def _patch(stage, chart: Chart, half_u: Tensor, half_v: Tensor) -> tuple[Patch, Tensor, Tensor]:
+def _patch(stage: Stage, chart: Chart, half_u: Tensor, half_v: Tensor) -> tuple[Patch, Tensor, Tensor]:
     """A patch of the canvas that holds |u| < half_u, |v| < half_v of the chart, and its u and v."""
     extent = (chart.J.abs() @ torch.stack([half_u, half_v], -1)[..., None])[..., 0].amax(0)
     half_width, half_height = extent.tolist()
@@ -124,7 +129,7 @@ def _patch(stage, chart: Chart, half_u: Tensor, half_v: Tensor) -> tuple[Patch, 
     return patch, u, v
 
 
-def cheeks(stage, face: Face) -> None:
+def cheeks(stage: Stage, face: Face) -> None:
     """Blush, freckles and the lines of age."""
     i, rig = stage.identity, stage.rig
     anime = col((i.style == 1).float())
@@ -177,7 +182,7 @@ def cheeks(stage, face: Face) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def nose(stage, face: Face) -> None:
+def nose(stage: Stage, face: Face) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.nose()
     w = i.nose_width
@@ -228,7 +233,7 @@ def nose(stage, face: Face) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def mouth(stage, face: Face) -> None:
+def mouth(stage: Stage, face: Face) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.mouth()
     w, h = rig.mouth_shape()
@@ -293,7 +298,7 @@ def mouth(stage, face: Face) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def eye(stage, face: Face, side: float) -> None:
+def eye(stage: Stage, face: Face, side: float) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.eye(side)
     w, h, o = i.eye_width, i.eye_height, rig.openness(side)
@@ -387,7 +392,7 @@ def turn_waves(x: Tensor, y: Tensor) -> Tensor:
     return (26 * torch.atan2(y, x)).sin()
 
 
-def brow(stage, face: Face, side: float) -> None:
+def brow(stage: Stage, face: Face, side: float) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.brow(side)
     length = i.brow_length
@@ -396,7 +401,7 @@ def brow(stage, face: Face, side: float) -> None:
     middle, thick = rig.brow_curve(n)
     px = chart.pixel(stage.size)
     inside = ((1 - n.abs()) * col(length) / px + 0.5).clamp(0, 1)
-    hair = 0.0035 * (170 * u + 60 * v).sin() * col((i.style == 0).float())
+    hair = 0.002 * (170 * u + 60 * v).sin() * col((i.style == 0).float())
     alpha = band(v, middle - thick + hair, middle + thick + hair, px) * inside * patch.take(face.alpha)
     stage.note("brow_left" if side < 0 else "brow_right", patch, alpha)
     canvas = patch.take(stage.canvas)
@@ -405,7 +410,7 @@ def brow(stage, face: Face, side: float) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def beard(stage, face: Face) -> None:
+def beard(stage: Stage, face: Face) -> None:
     i, rig = stage.identity, stage.rig
     if not bool((i.beard > 0).any()):
         return
@@ -436,7 +441,7 @@ def beard(stage, face: Face) -> None:
     view.paint(shade, alpha.clamp(0, 1) * face.inner * 0.97)
 
 
-def glasses(stage, face: Face) -> None:
+def glasses(stage: Stage, face: Face) -> None:
     i, rig = stage.identity, stage.rig
     rows = (i.glasses > 0).nonzero()[:, 0]
     if not len(rows):

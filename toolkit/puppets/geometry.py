@@ -1,8 +1,9 @@
 """Where everything stands: the head in space, its outline, and the charts its features are drawn in.
 
-Head space: x to picture right, y down, z to the viewer, in head units; (0, 0, 0) is the middle of the head, the crown near y = -1, the
-chin near y = 1. The skull is a stack of ellipses, one for each height; features lie on a paraboloid in front of it. A chart is a flat
-patch of that surface: picture = centre + J (u, v), so what is drawn in (u, v) is foreshortened, and landmarks follow by the same map.
+Head space: x to picture right, y down, z to the viewer, in head units; (0, 0, 0) is the middle of the head, the crown
+near y = -1, the chin near y = 1. The skull is a stack of ellipses, one for each height; features lie on a paraboloid in
+front of it. A chart is a flat patch of that surface: picture = centre + J (u, v), so what is drawn in (u, v) is
+foreshortened, and landmarks follow by the same map.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Chart:
 class Rig:
     """One puppet in one pose, B of them: projections, outline and charts."""
 
-    def __init__(self, identity: Identity, pose: Pose):
+    def __init__(self, identity: Identity, pose: Pose) -> None:
         self.identity, self.pose = identity, pose
         self.device = pose.yaw.device
         self.scale = identity.size * pose.scale  # picture half-widths a head unit
@@ -61,7 +62,7 @@ class Rig:
         self.cos_yaw, self.sin_yaw = cy, sy
         zero, one = torch.zeros_like(cy), torch.ones_like(cy)
 
-        def matrix(*rows):
+        def matrix(*rows: tuple[Tensor, ...]) -> Tensor:
             return torch.stack([torch.stack(r, -1) for r in rows], -2)
 
         self.turn_yaw = matrix((cy, zero, sy), (zero, one, zero), (-sy, zero, cy))
@@ -110,7 +111,7 @@ class Rig:
     # ---- the head's outline ----
 
     def level(self, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The stack of ellipses at s (B x K; -1 crown, 0 widest, 1 chin): y, half-width, half-depth, depth of the middle."""
+        """The ellipses at s (B x K; -1 crown, 0 widest, 1 chin): y, half-width, half-depth, depth of the middle."""
         i = self.identity
         top, chin = -i.head_top[:, None], i.chin_y[:, None]
         down, up = s.clamp_min(0), (-s).clamp_min(0)

@@ -1,12 +1,13 @@
-"""Hair: a cut is an outline of the head with hair on, an opening for the face, lengths and tails; and how it is painted.
+"""Hair: a cut is an outline of the head with hair on, an opening for the face, lengths and tails; and its painting.
 
-The outline is a polar table round the head, tilted with it. The opening (fringe, parting, sides) lies on the head's ellipsoid: every pixel
-is cast onto it along the line of sight, so the hairline turns with the head as it should.
+The outline is a polar table round the head, tilted with it. The opening (fringe, parting, sides) lies on the head's
+ellipsoid: every pixel is cast onto it along the line of sight, so the hairline turns with the head as it should.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from torch import Tensor
 from .geometry import CAMERA, DEPTH, Rig
 from .identity import HAIR, Identity
 from .shapes import Polar, band, capsule, col, cover, directions, fract, mix, smooth, steepness, tint
+
+if TYPE_CHECKING:
+    from .draw import Stage
 
 # style          volume  top  fringe  side  square  jag  jags  sweep  bump bumps  sides  back  flare wave  tails
 _CUTS = {
@@ -36,7 +40,6 @@ _CUTS = {
     "pixie":       (0.11, 0.10, -0.46, 0.69, 2.8, 0.20, 5, 0.16, 0.050, 9, 0.30, 0.0, 0.00, 0.00, 0),
     "receding":    (0.06, -0.06, -0.97, 0.71, 2.8, 0.02, 6, 0.00, 0.020, 13, 0.20, 0.0, 0.00, 0.00, 0),
 }  # fmt: skip
-_FIELDS = "volume top fringe side square jag jags sweep bump bumps sides back flare wave tails".split()
 CENTRE = (0.0, -0.12, -0.08)  # of outline and ellipsoid, head space
 OPENING = 0.55  # height of the opening's middle
 
@@ -64,7 +67,7 @@ class Cut:
 
 def cut(identity: Identity) -> Cut:
     table = torch.tensor([_CUTS[name] for name in HAIR], device=identity.hair.device)[identity.hair]
-    c = Cut(**dict(zip(_FIELDS, table.unbind(1), strict=True)))
+    c = Cut(*table.unbind(1))
     u = identity.hair_shape
     anime = identity.style == 1
     big = 1 + 0.35 * anime
@@ -86,7 +89,7 @@ def cut(identity: Identity) -> Cut:
 class Hair:
     """The hair of B puppets in their poses."""
 
-    def __init__(self, rig: Rig):
+    def __init__(self, rig: Rig) -> None:
         self.rig, i = rig, rig.identity
         self.cut = c = cut(i)
         self.bald = c.sides < -1
@@ -167,7 +170,7 @@ class Hair:
         return self.middle[:, None] + (self.hang() @ torch.stack([side * wide, low], -1)[..., None]).mT
 
     def cast(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels to the point of the head's ellipsoid they see, head space; beside it, the nearest point of the line."""
+        """Pixels to the point of the head's ellipsoid they see, in head space; beside it, the point nearest to it."""
         rig, i = self.rig, self.rig.identity
         s = col(rig.scale)
         px, py = (x - col(rig.place[:, 0])) / s, (y - col(rig.place[:, 1])) / s
@@ -186,7 +189,7 @@ class Hair:
     # ---- tails and buns ----
 
     def tails(self) -> tuple[Tensor, Tensor]:
-        """Two strokes of three knots a puppet: knots (B x 2 x 3 x 2, picture) and radii there (B x 2 x 3, head units; 0: no tail)."""
+        """Two strokes a puppet: three knots (B x 2 x 3 x 2, picture), radii there (B x 2 x 3, head units; 0: none)."""
         rig, c, u = self.rig, self.cut, self.rig.identity.hair_shape
         side = torch.where(u[:, 5] > 0.5, 1.0, -1.0)
         pony, twin, bun, buns = ((c.tails == k).float() for k in (1, 2, 3, 4))
@@ -223,7 +226,7 @@ class Hair:
         """tone (B x h x w; 0 is the plain colour, -1 deep shadow, 1 highlight) -> B x 3 x h x w."""
         base = self.rig.identity.hair_colour
         dark = base * base.new_tensor([0.42, 0.38, 0.45])
-        light = base + (1 - base) * 0.42
+        light = base + (1 - base) * (0.24 + 0.22 * base.mean(1, keepdim=True))
         base, dark, light = (t[:, :, None, None] for t in (base, dark, light))
         tone = tone.unsqueeze(1)
         return base + (dark - base) * (-tone).clamp_min(0) + (light - base) * tone.clamp_min(0)
@@ -234,12 +237,12 @@ class Hair:
         ux, uy = directions(self.rig.device)
         a = torch.atan2(ux, uy)[None] * 1.3
 
-        def waves(*parts):
+        def waves(*parts: tuple[int, float]) -> Tensor:
             return sum((n * a + 20 * u[:, j : j + 1] + j).sin() * w for j, (n, w) in enumerate(parts))
 
         return waves((7, 0.4), (13, 0.35), (19, 0.25)), waves((41, 0.4), (59, 0.35), (83, 0.25))
 
-    def draw_back(self, stage) -> None:
+    def draw_back(self, stage: Stage) -> None:
         """What hangs behind neck and ears, and tails."""
         rig, c = self.rig, self.cut
         reach = torch.maximum(c.back, torch.tensor(0.75, device=rig.device)) + 0.3
@@ -266,7 +269,7 @@ class Hair:
         view.paint(self.shade(tone), alpha)
         self._draw_tails(stage)
 
-    def _draw_tails(self, stage) -> None:
+    def _draw_tails(self, stage: Stage) -> None:
         rows = (self.cut.tails > 0).nonzero()[:, 0]
         if not len(rows):
             return
@@ -297,7 +300,7 @@ class Hair:
             view.paint(colour, alpha)
         view.back()
 
-    def lay_front(self, stage) -> None:
+    def lay_front(self, stage: Stage) -> None:
         """Measure cap, fringe and sides: how far every pixel is from their edges, and their locks."""
         rig, c = self.rig, self.cut
         wide = (self.half * 1.18 + 0.1) * rig.scale
@@ -319,7 +322,7 @@ class Hair:
         hole = inner.read(table)
         reach = (x * x + cy * cy).sqrt()
         inside = (hole - reach) * inner.read(steepness(table))  # > 0 in the opening
-        behind = (self.z < 0) & (x.abs() > 0.8 * col(c.side)) & (self.y < 0.45)
+        behind = (self.z < -0.15) & (x.abs() > 0.8 * col(c.side)) & (self.y < 0.45)
         inside = torch.where(behind, -self.z.abs() - 0.05, inside)
         whorl = Polar(x - col(0.5 * self.part), self.y + 1.35)
         self.lock, self.fine = (whorl.read(t) for t in self.strands())
@@ -341,7 +344,7 @@ class Hair:
         shadow = (soft + anime * (hard - soft)) * self.view.crop(face) * self.hairy
         self.view.paint(tint(i.skin, 0.72, 0.55, 0.52), shadow)
 
-    def draw_front(self, stage) -> None:
+    def draw_front(self, stage: Stage) -> None:
         """Cap, fringe and sides over the face."""
         i, t = self.rig.identity, self.depth
         anime = col((i.style == 1).float())
@@ -365,8 +368,39 @@ class Hair:
         cel = -0.42 * smooth(plain, -0.14, -0.18) + 0.75 * ring - 0.25 * smooth(t, 0.93, 0.97)
         colour = self.shade((soft + anime * (cel - soft)).clamp(-1, 1))
         # a hair band goes over the crown from ear to ear
-        belt = band(self.z, 0.16, 0.30, 0.03) * smooth(self.y, 0.0, -0.1) * col((i.accessory == 2).float())
+        belt = (
+            band(self.z, 0.16, 0.30, 0.03)
+            * smooth(self.y, 0.0, -0.1)
+            * col(((i.accessory == 2) & (self.cut.volume < 0.3)).float())
+        )
         gem = i.accessory_colour[:, :, None, None] * (1 + 0.25 * self.lit.unsqueeze(1))
         colour = mix(colour, gem.clamp(0, 1), belt)
         line = anime * smooth(-self.distance, 0.028, 0.014) * 0.65
         self.view.paint(colour * (1 - line.unsqueeze(1)), alpha)
+        self._draw_bow(stage)
+
+    def _draw_bow(self, stage: Stage) -> None:
+        """A ribbon tied at the side of the head."""
+        rows = ((self.rig.identity.accessory == 3) & ~self.bald).nonzero()[:, 0]
+        if not len(rows):
+            return
+        i, u = self.rig.identity, self.rig.identity.hair_shape
+        side = torch.where(u[:, 2] > 0.5, 1.0, -1.0)
+        stand = 0.9 + 0.8 * self.cut.volume
+        spot = torch.stack([0.56 * stand * side, -0.74 * stand - 0.3 * self.cut.top, 0.2 + 0 * side], -1)
+        knot = self.rig.project(spot[:, None])[rows, 0]
+        s, side = self.rig.scale[rows], side[rows]
+        tilted = self.rig.roll[rows]
+        view = stage.window(*(f(knot[:, k]) for k in (0, 1) for f in (lambda v: v - 0.4 * s, lambda v: v + 0.4 * s)))
+        view = view.part(rows)
+        colour, px = i.accessory_colour[rows], 2 / stage.size
+        dark = tint(colour, 0.62, 0.56, 0.6)
+        for out in (-1.0, 1.0):
+            arm = torch.stack([out * 0.15 + 0 * s, 0.45 * out * 0.15 * side], -1)
+            end = knot + (tilted @ arm[..., None])[..., 0] * s[:, None]
+            distance, t = capsule(view.x, view.y, knot, end, 0.03 * col(s), 0.10 * col(s))
+            tone = mix(dark, colour, smooth(t, 0.1, 0.7) * smooth(-distance / col(s), 0.0, 0.025))
+            view.paint(tone, cover(distance, px))
+        distance, _ = capsule(view.x, view.y, knot, knot, 0.045 * col(s), 0.045 * col(s))
+        view.paint(mix(dark, colour, smooth(-distance / col(s), 0.0, 0.03)), cover(distance, px))
+        view.back()

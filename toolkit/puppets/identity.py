@@ -25,7 +25,7 @@ _LEVELS = 150  # random numbers a puppet is made of
 
 @dataclasses.dataclass(frozen=True)
 class Identity(Batch):
-    """B puppets. Fields are (B,) floats unless said; lengths are in head units (half the height of the head is about 1)."""
+    """B puppets. Fields are (B,) floats unless said; lengths in head units (half the height of the head is about 1)."""
 
     style: Tensor  # (B,) int: index into STYLES
     feminine: Tensor  # 0 … 1, how lashes, lips, brows and jaw lean
@@ -150,7 +150,7 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
     def rgb() -> Tensor:
         return u[:, [next(at), next(at), next(at)]]
 
-    def mix(a, b, share: Tensor) -> Tensor:
+    def mix(a: Tensor | float, b: Tensor | float, share: Tensor) -> Tensor:
         return a + (b - a) * share
 
     coin = span(0, 1)
@@ -168,14 +168,14 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
     old = ((age - 0.6) / 0.4).clamp(0, 1)
 
     # head
-    head = dict(
-        head_width=mix(span(0.74, 0.83), span(0.76, 0.82), an),
-        head_top=span(0.94, 1.0) + 0.03 * an,
-        chin_y=mix(span(0.94, 1.06) - 0.06 * feminine, span(0.9, 0.98), an) - 0.08 * child,
-        jaw=mix(span(2.2, 3.0) - 0.25 * feminine, span(2.1, 2.5), an) + 0.3 * child,
-        chin=mix(span(0.46, 0.62) + 0.1 * feminine, span(0.78, 0.92), an) - 0.04 * child,
-        ear_size=mix(span(0.17, 0.23), span(0.14, 0.17), an) + 0.02 * old,
-    )
+    head = {
+        "head_width": mix(span(0.74, 0.83), span(0.76, 0.82), an),
+        "head_top": span(0.94, 1.0) + 0.03 * an,
+        "chin_y": mix(span(0.94, 1.06) - 0.06 * feminine, span(0.9, 0.98), an) - 0.08 * child,
+        "jaw": mix(span(2.2, 3.0) - 0.25 * feminine, span(2.1, 2.5), an) + 0.3 * child,
+        "chin": mix(span(0.46, 0.62) + 0.1 * feminine, span(0.78, 0.92), an) - 0.04 * child,
+        "ear_size": mix(span(0.17, 0.23), span(0.14, 0.17), an) + 0.02 * old,
+    }
     tone = span(0, 1) ** 1.2
     skin = torch.where(anime[:, None], _colour(ANIME_SKINS, tone**1.6, rgb(), 0.015), _colour(SKINS, tone, rgb(), 0.02))
     dark = 1 - skin.mean(1)
@@ -183,15 +183,15 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
     # eyes
     eye_width = mix(span(0.18, 0.215), span(0.2, 0.24), an) + 0.02 * child
     eye_height = mix(span(0.24, 0.32), span(0.36, 0.46), an) * (1 - 0.15 * old) + 0.03 * child + 0.02 * feminine
-    eyes = dict(
-        eye_x=mix(span(0.33, 0.37), span(0.37, 0.41), an),
-        eye_y=mix(span(-0.02, 0.05), span(0.1, 0.16), an) + 0.05 * child,
-        eye_width=eye_width,
-        eye_height=eye_height,
-        eye_tilt=mix(span(-0.08, 0.1), span(-0.05, 0.16), an) + 0.05 * feminine,
-        iris=mix(0.5 * eye_height * span(0.84, 0.96), 0.5 * eye_height * span(0.86, 0.96), an) + 0.012 * child,
-        lashes=(span(-0.2, 0.4) + 0.8 * (feminine - 0.35)).clamp(0, 1),
-    )
+    eyes = {
+        "eye_x": mix(span(0.33, 0.37), span(0.37, 0.41), an),
+        "eye_y": mix(span(-0.02, 0.05), span(0.1, 0.16), an) + 0.05 * child,
+        "eye_width": eye_width,
+        "eye_height": eye_height,
+        "eye_tilt": mix(span(-0.08, 0.1), span(-0.05, 0.16), an) + 0.05 * feminine,
+        "iris": mix(0.5 * eye_height * span(0.84, 0.96), 0.5 * eye_height * span(0.86, 0.96), an) + 0.012 * child,
+        "lashes": (span(-0.2, 0.4) + 0.8 * (feminine - 0.35)).clamp(0, 1),
+    }
     eye_where, eye_jitter = span(0, 1), rgb()
     eye_colour = torch.where(
         anime[:, None],
@@ -219,24 +219,24 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
     hair = _choose(span(0, 1), weights)
 
     brow_colour = torch.where(anime[:, None], hair_colour * 0.62, hair_colour * 0.72)
-    brows = dict(
-        brow_y=mix(span(0.27, 0.33), span(0.34, 0.4), an),
-        brow_length=mix(span(0.19, 0.25), span(0.18, 0.23), an),
-        brow_thick=mix(mix(span(0.036, 0.06), span(0.022, 0.034), feminine), span(0.014, 0.024), an)
+    brows = {
+        "brow_y": mix(span(0.27, 0.33), span(0.34, 0.4), an),
+        "brow_length": mix(span(0.19, 0.25), span(0.18, 0.23), an),
+        "brow_thick": mix(mix(span(0.036, 0.06), span(0.022, 0.034), feminine), span(0.014, 0.024), an)
         * (1 - 0.25 * child),
-        brow_arch=span(0.02, 0.08),
-        brow_tilt=span(-0.12, 0.16),
-    )
-    face = dict(
-        nose_y=mix(span(0.3, 0.4), span(0.4, 0.45), an) - 0.03 * child,
-        nose_width=mix(span(0.13, 0.2) - 0.03 * feminine, span(0.05, 0.07), an) - 0.02 * child,
-        nose_lift=mix(span(0.2, 0.3), span(0.12, 0.16), an) - 0.05 * child,
-        mouth_y=mix(span(0.58, 0.64), span(0.62, 0.66), an) - 0.03 * child,
-        mouth_width=mix(span(0.24, 0.31), span(0.15, 0.21), an) - 0.03 * child,
-        smile=span(0.0, 0.05),
-        lip_upper=mix(span(0.02, 0.035) + 0.018 * feminine, span(0.008, 0.012), an) - 0.008 * child,
-        lip_lower=mix(span(0.035, 0.05) + 0.02 * feminine, span(0.008, 0.012), an) - 0.008 * child,
-    )
+        "brow_arch": span(0.02, 0.08),
+        "brow_tilt": span(-0.12, 0.16),
+    }
+    face = {
+        "nose_y": mix(span(0.3, 0.4), span(0.4, 0.45), an) - 0.03 * child,
+        "nose_width": mix(span(0.13, 0.2) - 0.03 * feminine, span(0.05, 0.07), an) - 0.02 * child,
+        "nose_lift": mix(span(0.2, 0.3), span(0.12, 0.16), an) - 0.05 * child,
+        "mouth_y": mix(span(0.58, 0.64), span(0.62, 0.66), an) - 0.03 * child,
+        "mouth_width": mix(span(0.24, 0.31), span(0.15, 0.21), an) - 0.03 * child,
+        "smile": span(0.0, 0.05),
+        "lip_upper": mix(span(0.02, 0.035) + 0.018 * feminine, span(0.008, 0.012), an) - 0.008 * child,
+        "lip_lower": mix(span(0.035, 0.05) + 0.02 * feminine, span(0.008, 0.012), an) - 0.008 * child,
+    }
     rouge = _pick(LIPS, span(0, 1), rgb(), 0.03)
     natural = skin * torch.tensor([0.86, 0.62, 0.6])
     made_up = (feminine - 0.45).clamp(0, 1)[:, None] * (1 - child)[:, None] * 1.1
@@ -257,15 +257,18 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
     room = ROOMS[torch.stack([span(0, 0.9999) for _ in range(4)], 1).mul(len(ROOMS)).long()]
 
     return Identity(
-        style=anime.long(), feminine=feminine, age=age, size=span(0.485, 0.535), light=torch.sign(span(-1, 1)) * span(0.5, 1),
-        **head, skin=skin, blush=mix(span(0.1, 0.7), span(0.3, 0.9), an), freckles=(span(-2.2, 1) * (1 - dark)).clamp(0, 1) * (1 - an),
+        style=anime.long(), feminine=feminine, age=age, size=span(0.485, 0.535),
+        light=torch.sign(span(-1, 1)) * span(0.5, 1), **head, skin=skin, blush=mix(span(0.1, 0.7), span(0.3, 0.9), an),
+        freckles=(span(-2.2, 1) * (1 - dark)).clamp(0, 1) * (1 - an),
         wrinkles=(old * 1.2).clamp(0, 1) * (1 - an),
         **eyes, eye_colour=eye_colour, **brows, brow_colour=brow_colour, **face, lip_colour=lip_colour,
         hair=hair, hair_colour=hair_colour, hair_shape=torch.stack([span(0, 1) for _ in range(8)], 1),
-        glasses=_choose(span(0, 1), torch.tensor([3.2, 0.5, 0.5, 0.35])), glasses_colour=_pick(FRAMES, span(0, 1), rgb(), 0.02),
+        glasses=_choose(span(0, 1), torch.tensor([3.2, 0.5, 0.5, 0.35])),
+        glasses_colour=_pick(FRAMES, span(0, 1), rgb(), 0.02),
         beard=_choose(span(0, 1), beard_weights), accessory=_choose(span(0, 1), trinkets),
         accessory_colour=_pick(GEMS, span(0, 1), rgb(), 0.03), clothes=_choose(span(0, 1), garb), clothes_colours=cloth,
-        pattern=_choose(span(0, 1), torch.tensor([2.0, 0.6, 0.4, 0.5, 0.5])), shoulders=mix(span(1.35, 1.6) - 0.25 * feminine, span(1.1, 1.25), an) - 0.15 * child,
+        pattern=_choose(span(0, 1), torch.tensor([2.0, 0.6, 0.4, 0.5, 0.5])),
+        shoulders=mix(span(1.35, 1.6) - 0.25 * feminine, span(1.1, 1.25), an) - 0.15 * child,
         neck=mix(span(0.4, 0.46) - 0.1 * feminine, span(0.25, 0.29), an) - 0.06 * child,
         backdrop=_choose(span(0, 1), torch.ones(len(BACKDROPS))), backdrop_colours=room,
         backdrop_shape=torch.stack([span(0, 1) for _ in range(16)], 1),

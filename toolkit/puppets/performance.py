@@ -96,8 +96,9 @@ def performance(
 ) -> Pose:
     """round(seconds * fps) poses that begin near neutral.
 
-    sound: a mono waveform of `rate` samples a second; the mouth follows its loudness and, from its spectrum, its vowels. With `syllables`
-    (as `song` returns them) the vowels are known. Without a sound the mouth babbles a little. lively: how far head and brows move.
+    sound: a mono waveform of `rate` samples a second; the mouth follows its loudness and, from its spectrum, its
+    vowels. With `syllables` (as `song` returns them) the vowels are known. Without a sound the mouth babbles a little.
+    lively: how far head and brows move.
     """
     rng = np.random.default_rng(seed)
     n = round(seconds * fps)
@@ -135,12 +136,20 @@ def performance(
     roll = lively * (_wander(t, rng, 2.3, 0.14, 0.9) + sway(0.06, 3.1))
     lift = lively * (0.45 * _smooth(loud, 0.12 * fps) * start + _wander(t, rng, 1.7, 0.5, 0.2))
     odd = lively * _wander(t, rng, 3.0, 0.25, 0.25)
-    rows = dict(
-        yaw=yaw, pitch=pitch, roll=roll,
-        eye_left=lids * squint, eye_right=lids * squint,
-        gaze_x=gaze_x - 0.5 * yaw, gaze_y=gaze_y,
-        brow_left=np.clip(lift + odd, -1, 1), brow_right=np.clip(lift - odd, -1, 1),
-        mouth_open=np.clip(opening, 0, 1), mouth_wide=np.clip(wide, -1, 1),
-        x=0.12 * yaw + lively * sway(0.02, 3.7), y=-0.06 * pitch + lively * sway(0.012, 1.7), scale=1 + lively * sway(0.02, 4.1),
-    )  # fmt: skip
+    rows = {
+        "yaw": yaw,
+        "pitch": pitch,
+        "roll": roll,
+        "eye_left": lids * squint,
+        "eye_right": lids * squint,
+        "gaze_x": gaze_x - 0.5 * yaw,
+        "gaze_y": gaze_y,
+        "brow_left": np.clip(lift + odd, -1, 1),
+        "brow_right": np.clip(lift - odd, -1, 1),
+        "mouth_open": np.clip(opening, 0, 1),
+        "mouth_wide": np.clip(wide, -1, 1),
+        "x": 0.12 * yaw + lively * sway(0.02, 3.7),
+        "y": -0.06 * pitch + lively * sway(0.012, 1.7),
+        "scale": 1 + lively * sway(0.02, 4.1),
+    }
     return Pose(**{k: torch.from_numpy(np.ascontiguousarray(v)).float() for k, v in rows.items()})

@@ -12,7 +12,7 @@ from .batch import Batch, uniforms
 
 @dataclasses.dataclass(frozen=True)
 class Pose(Batch):
-    """B poses; every field is a float tensor of shape (B,). "left" is on the left IN THE PICTURE, not the puppet's own left."""
+    """B poses; each field is a float tensor of shape (B,). "left": on the left IN THE PICTURE, not the puppet's own."""
 
     yaw: Tensor  # radians; > 0 turns the face to picture right
     pitch: Tensor  # radians; > 0 looks up
@@ -39,7 +39,7 @@ class Pose(Batch):
 def poses(n: int, seed: int, device: torch.device | str = "cpu", *, amount: float = 1.0) -> Pose:
     """n random poses over the whole range (yaw to 0.6, pitch and roll to 0.35 rad), for training.
 
-    Row i depends on (seed, i) alone. `amount` calms head turn, tilt, shift and scale: 1 is the full range, 0 is frontal.
+    Row i depends on (seed, i) alone. `amount` calms head turn, tilt, shift and scale: 1 is the full range, 0 frontal.
     Eyes, brows and mouth keep their full range.
     """
     u = uniforms(n, seed, 24).unbind(1)

@@ -2,8 +2,8 @@
 
 picture.png   a cartoon character, 512 x 512, RGB
 driving.mp4   another one singing for ten seconds, 512 x 512, 25 frames a second, with sound
-anime.png     an anime character as "Talking Head Anime" (2019) asks: 256 x 256, RGBA, nothing behind it (alpha 0 and colour 0), looking
-              straight out with eyes and mouth open, the head, flat hair included, from row 64 to row 191
+anime.png     an anime character as "Talking Head Anime" (2019) asks: 256 x 256, RGBA, nothing behind it (alpha 0 and
+              colour 0), looking straight out with eyes and mouth open, the head from row 64 to row 191
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from . import Identity, Pose, anchors, draw, identities, landmarks, performance,
 from .anchors import ANCHORS
 from .song import RATE
 
-PICTURE = (1, 13)  # seed and number of the character in the picture …
-SINGER = (1, 2)  # … of the one in the driving clip …
-ANIME = (3, 1)  # … and of the anime character
+PICTURE = (1, 29)  # seed and number of the character in the picture …
+SINGER = (1, 4)  # … of the one in the driving clip …
+ANIME = (3, 12)  # … and of the anime character
 TUNE = 4
 SECONDS, FPS, SIZE = 10, 25, 512
 
@@ -32,7 +32,10 @@ def character(seed: int, number: int, style: str) -> Identity:
 
 def to_bytes(pictures: Tensor) -> np.ndarray:
     """N x C x H x W in 0…1 -> N x H x W x C uint8."""
-    return (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    pixels = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    if pixels.shape[-1] == 4:
+        pixels[pixels[..., 3] == 0] = 0
+    return pixels
 
 
 def picture(size: int = SIZE) -> Tensor:

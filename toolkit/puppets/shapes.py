@@ -1,7 +1,7 @@
 """The tools of drawing: pixel coordinates, patches, coverage of bands and outlines, paint.
 
-Coordinates are picture coordinates: -1 … 1 from edge to edge, x to the right, y down. A canvas is N x 4 x H x W, RGB premultiplied
-by alpha, so that one linear step lays any paint over it.
+Coordinates are picture coordinates: -1 … 1 from edge to edge, x to the right, y down. A canvas is N x 4 x H x W, RGB
+premultiplied by alpha, so that one linear step lays any paint over it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 TURNS = 256  # entries of a polar table
 
 
-def centres(first: int, count: int, size: int, device) -> Tensor:
+def centres(first: int, count: int, size: int, device: torch.device) -> Tensor:
     """Coordinates of `count` pixel centres from pixel `first` on, of a picture `size` pixels wide."""
     return (2 * torch.arange(first, first + count, device=device, dtype=torch.float32) + 1) / size - 1
 
@@ -34,22 +34,22 @@ def fract(value: Tensor) -> Tensor:
 
 
 def bump(square: Tensor) -> Tensor:
-    """A soft spot from a squared distance: 1 at 0, falling to exactly 0 at 1 and beyond (so it ends within its patch)."""
+    """A soft spot from a squared distance: 1 at 0, exactly 0 at 1 and beyond, so that it ends within its patch."""
     t = (1 - square).clamp_min(0)
     return t * t
 
 
-def cover(distance: Tensor, px) -> Tensor:
-    """Anti-aliased coverage of the inside of a shape from signed distance (negative inside); px is the size of a pixel in the same unit."""
+def cover(distance: Tensor, px: Tensor | float) -> Tensor:
+    """Anti-aliased coverage of a shape from signed distance (negative inside); px: the size of a pixel in its unit."""
     return (0.5 - distance / px).clamp(0, 1)
 
 
-def band(v: Tensor, low, high, px) -> Tensor:
+def band(v: Tensor, low: Tensor | float, high: Tensor | float, px: Tensor | float) -> Tensor:
     """Coverage of low < v < high; bands thinner than a pixel fade rather than vanish."""
     return (((v - low) / px + 0.5).clamp(0, 1) + ((high - v) / px + 0.5).clamp(0, 1) - 1).clamp_min(0)
 
 
-def ellipse(u: Tensor, v: Tensor, a, b) -> Tensor:
+def ellipse(u: Tensor, v: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     """About the signed distance to an axis-aligned ellipse with half axes a and b."""
     p, q = u / a, v / b
     k = (p * p + q * q + 1e-12).sqrt()
@@ -57,8 +57,10 @@ def ellipse(u: Tensor, v: Tensor, a, b) -> Tensor:
     return k * (k - 1) / slope
 
 
-def capsule(x: Tensor, y: Tensor, a: Tensor, b: Tensor, ra, rb) -> tuple[Tensor, Tensor]:
-    """Signed distance to a stroke from a to b (B x 2 each) with radius ra there, rb here; and the share 0…1 along it."""
+def capsule(
+    x: Tensor, y: Tensor, a: Tensor, b: Tensor, ra: Tensor | float, rb: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Signed distance to a stroke from a to b (B x 2 each), radius ra to rb; and the share 0…1 along it."""
     ax, ay, bx, by = (col(t) for t in (*a.unbind(1), *b.unbind(1)))
     dx, dy = bx - ax, by - ay
     t = (((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy + 1e-9)).clamp(0, 1)
@@ -90,12 +92,12 @@ def paint(canvas: Tensor, colour: Tensor, alpha: Tensor) -> None:
 
 
 def turn(dx: Tensor, dy: Tensor) -> Tensor:
-    """Direction as 0…1 once round (0 right, 1/4 down, 1/2 left, 3/4 up); a cheap stand-in for the angle, not linear in it."""
+    """Direction as 0…1 once round (0 right, 1/4 down, 1/2 left, 3/4 up); cheap, and not linear in the angle."""
     p = dx / (dx.abs() + dy.abs() + 1e-9)
     return torch.where(dy >= 0, 1 - p, 3 + p) * 0.25
 
 
-def directions(device, count: int = TURNS) -> tuple[Tensor, Tensor]:
+def directions(device: torch.device, count: int = TURNS) -> tuple[Tensor, Tensor]:
     """Unit vectors (x, y) of the directions that a polar table of `count` entries holds."""
     t = torch.arange(count, device=device) / count
     p = torch.where(t <= 0.5, 1 - 4 * t, 4 * t - 3)
@@ -105,7 +107,7 @@ def directions(device, count: int = TURNS) -> tuple[Tensor, Tensor]:
 
 
 def outline(points: Tensor, centre: Tensor) -> Tensor:
-    """The polar table (B x TURNS) of the closed curve through points (B x K x 2), which goes clockwise round centre (B x 2)."""
+    """The polar table (B x TURNS) of the closed curve through points (B x K x 2) round centre (B x 2)."""
     d = points - centre[:, None]
     t, r = turn(d[..., 0], d[..., 1]), d.norm(dim=-1)
     t, order = t.sort(dim=1)
@@ -121,7 +123,7 @@ def outline(points: Tensor, centre: Tensor) -> Tensor:
 class Polar:
     """Tables (B x TURNS each) read at the direction of every pixel from a centre."""
 
-    def __init__(self, dx: Tensor, dy: Tensor):
+    def __init__(self, dx: Tensor, dy: Tensor) -> None:
         self.shape = torch.broadcast_shapes(dx.shape, dy.shape)
         f = turn(dx, dy).reshape(self.shape[0], -1) * TURNS
         self.index = f.long().clamp_(max=TURNS - 1)
@@ -146,9 +148,9 @@ def steepness(radius: Tensor) -> Tensor:
 
 
 class Patch:
-    """A window of the canvas round `centre` (B x 2, picture coordinates), one place for each item, the same size for all."""
+    """A window of the canvas round `centre` (B x 2, picture coordinates), for each item its own, all of one size."""
 
-    def __init__(self, size: int, centre: Tensor, half_width: float, half_height: float):
+    def __init__(self, size: int, centre: Tensor, half_width: float, half_height: float) -> None:
         device = centre.device
         self.w = min(size, int(half_width * size) + 3)
         self.h = min(size, int(half_height * size) + 3)

@@ -1,4 +1,4 @@
-"""A short tune of our own making, sung by a formant synthesiser: source and filter, vowels and consonant gaps, a soft accompaniment."""
+"""A short tune of our own making, sung by a formant synthesiser (source and filter), with a soft accompaniment."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _accompaniment(plucks: list[tuple[float, float, float, float]], samples: int
 
 
 def song(seconds: float, seed: int, rate: int = RATE) -> tuple[np.ndarray, list[Syllable]]:
-    """A tune `seconds` long: (mono float32 waveform in -1 … 1, of round(seconds * rate) samples; the syllables sung)."""
+    """A tune `seconds` long: (mono float32 waveform in -1 … 1, round(seconds * rate) samples; the syllables sung)."""
     rng = np.random.default_rng(seed)
     samples = round(seconds * rate)
     melody, plucks = _compose(seconds, rng)

@@ -4,7 +4,8 @@
     toolkit.train("mini-fomm", output="runs/mini")            # python -m toolkit train mini-fomm -o runs/mini
     toolkit.train("mini-fomm", output="runs/mini", resume=True)
 
-A run is a folder: the recipe as it was, checkpoints, `log.csv`, preview sheets, and `model.safetensors` (half precision).
+A run is a folder: the recipe as it was, checkpoints, `log.jsonl`, preview sheets, and `model.safetensors` (half
+precision).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Puppets as training data: drawn on the fly, with everything known about them.
 
-The unit is a group: a few characters in the same poses. Any two poses of a character make a same-identity pair (source, driving); with
-another character of the group as the driver, they make a cross-identity sample whose true answer is there too: this character in the
-driver's pose. A chunk of groups is drawn at once, serves a number of steps, and is thrown away. What step n sees depends on the seed and n
-alone, so a run that is resumed goes on exactly.
+The unit is a group: a few characters in the same poses. Any two poses of a character make a same-identity pair
+(source, driving); with another character of the group as the driver, they make a cross-identity sample whose true
+answer is there too: this character in the driver's pose. A chunk of groups is drawn at once, serves a number of
+steps, and is thrown away. What step n sees depends on the seed and n alone, so a run that is resumed goes on exactly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ HELD_OUT = 900_000_000  # seeds from here on are for evaluation, below it for tr
 class View:
     """Pictures of puppets and what is known of them; B rows.
 
-    picture: B x 3 x H x W in 0..1. points, jacobian: B x K x 2 and B x K x 2 x 2, the anchors, in -1 … 1 from edge to edge.
+    picture: B x 3 x H x W in 0..1. points, jacobian: B x K x 2 and B x K x 2 x 2, the anchors, in -1 … 1 from edge to
+    edge.
     landmarks: B x 68 x 2, likewise.
     """
 
@@ -61,8 +62,12 @@ class Batch:
 
 
 @torch.no_grad()
-def draw(identity: puppets.Identity, pose: puppets.Pose, size: int, anchors: Sequence[str] = (), at_once: int = 16) -> View:
-    """Draw B puppets with background: pictures as uint8, the named anchors (none: all) and landmarks, on the identity's device."""
+def draw(
+    identity: puppets.Identity, pose: puppets.Pose, size: int, anchors: Sequence[str] = (), at_once: int = 16
+) -> View:
+    """Draw B puppets with background: pictures as uint8, the named anchors (none: all) and landmarks, on the
+    identity's device.
+    """
     pictures = []
     for begin in range(0, len(pose), at_once):
         part = slice(begin, begin + at_once)
@@ -75,7 +80,9 @@ def draw(identity: puppets.Identity, pose: puppets.Pose, size: int, anchors: Seq
     return View(torch.cat(pictures), points, jacobian, puppets.landmarks(identity, pose))
 
 
-def each_with_all(identity: puppets.Identity, pose: puppets.Pose, group: int, poses: int):
+def each_with_all(
+    identity: puppets.Identity, pose: puppets.Pose, group: int, poses: int
+) -> tuple[puppets.Identity, puppets.Pose]:
     """Pair I characters with their group's poses: rows ordered character, then pose. pose has I / group * poses rows."""
     count = len(identity)
     characters = torch.arange(count).repeat_interleave(poses)
@@ -84,9 +91,11 @@ def each_with_all(identity: puppets.Identity, pose: puppets.Pose, group: int, po
 
 
 class Puppets:
-    """Batches of puppets. `batch(step, …)` is a pure function of the seed and its arguments; the current chunk is kept."""
+    """Batches of puppets. `batch(step, …)` is a pure function of the seed and its arguments; the current chunk is
+    kept.
+    """
 
-    def __init__(self, data: Data, seed: int, device: torch.device | str = "cpu", anchors: Sequence[str] = ()):
+    def __init__(self, data: Data, seed: int, device: torch.device | str = "cpu", anchors: Sequence[str] = ()) -> None:
         self.data, self.seed, self.device, self.anchors = data, seed, torch.device(device), anchors
         self._key: tuple[int, int] | None = None
         self._chunk: View | None = None
@@ -97,7 +106,9 @@ class Puppets:
             data, seed = self.data, self.seed * 1_000_000 + number
             style = data.styles[number % len(data.styles)] if data.styles else None
             identity = puppets.identities(data.characters, seed, style, device=self.device)
-            pose = puppets.poses(data.characters // data.group * data.poses, seed, device=self.device, amount=data.amount)
+            pose = puppets.poses(
+                data.characters // data.group * data.poses, seed, device=self.device, amount=data.amount
+            )
             self._chunk = draw(*each_with_all(identity, pose, data.group, data.poses), size, self.anchors)
             self._key = (number, size)
         return self._chunk
@@ -128,7 +139,9 @@ class Puppets:
         def pick(who: Tensor, when: Tensor) -> View:
             return view[((group + who) * data.poses + when).to(self.device)]
 
-        return Batch(pick(member, begin), pick(member, now), pick(other, begin), pick(other, now), is_cross.to(self.device))
+        return Batch(
+            pick(member, begin), pick(member, now), pick(other, begin), pick(other, now), is_cross.to(self.device)
+        )
 
     def views(self, step: int, size: int, rows: int, per_character: int = 1) -> tuple[View, Tensor]:
         """`rows` pictures of rows / per_character different characters, and the number of the character of each row."""
@@ -136,12 +149,22 @@ class Puppets:
         view = self.chunk(self._number(step, rows), size)
         order = torch.arange(rows // per_character) % data.characters
         who = torch.randperm(data.characters, generator=random)[order].repeat_interleave(per_character)
-        when = torch.stack([torch.randperm(data.poses, generator=random)[:per_character] for _ in range(rows // per_character)])
+        when = torch.stack(
+            [torch.randperm(data.poses, generator=random)[:per_character] for _ in range(rows // per_character)]
+        )
         return view[(who * data.poses + when.flatten()).to(self.device)], who.to(self.device)
+
+    def crops(self, step: int, size: int, rows: int, side: int) -> Tensor:
+        """`rows` random windows of side x side of different characters' pictures: rows x 3 x side x side in 0..1."""
+        view, _ = self.views(step, size, rows)
+        places = torch.randint(size - side + 1, (rows, 2), generator=self.generator(step + 1)).tolist()
+        return torch.stack([picture[:, y : y + side, x : x + side] for picture, (y, x) in zip(view.picture, places)])
 
 
 def distort(pictures: Tensor, random: torch.Generator) -> Tensor:
-    """What happens to a driver's frames on their way: other exposure and tint, a resampling, a little noise. B x 3 x H x W -> the same."""
+    """What happens to a driver's frames on their way: other exposure and tint, a resampling, a little noise. B x 3 x
+    H x W -> the same.
+    """
     rows, device = len(pictures), pictures.device
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:

@@ -1,10 +1,11 @@
 """How good a model is on drawn heads it has never seen: the picture that is wanted is known exactly.
 
-Each held-out character A has a picture in pose p; the driver is A itself (same identity, absolute motion) or another character B that
-starts in the same pose (cross identity, relative motion). Wanted is the true drawing of A in the driver's pose q. Beside the model stand
-"not moving" (the picture as it is) and "nearest pose": the true drawing of A in the nearest of 64 stored poses, which is what a sprite
-sheet of 64 frames could do. Openness: lids or lips are swept through 21 true drawings of A in pose q; the value of the drawing nearest to
-the result in that box is what is seen.
+Each held-out character A has a picture in pose p; the driver is A itself (same identity, absolute motion) or another
+character B that starts in the same pose (cross identity, relative motion). Wanted is the true drawing of A in the
+driver's pose q. Beside the model stand "not moving" (the picture as it is) and "nearest pose": the true drawing of A
+in the nearest of 64 stored poses, which is what a sprite sheet of 64 frames could do. Openness: lids or lips are
+swept through 21 true drawings of A in pose q; the value of the drawing nearest to the result in that box is what is
+seen.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ REGIONS = ("whole", "background", "head", "eyes", "mouth")
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The figures: l1[kind][region] = {"model", "still", "nearest"} in 0..1; openness[kind] = {"eyes", "mouth"} (correlation)."""
+    """The figures: l1[kind][region] = {"model", "still", "nearest"} in 0..1; openness[kind] = {"eyes", "mouth"}
+    (correlation).
+    """
 
     model: str
     characters: int
@@ -48,7 +51,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         head = ("", "model", "not moving", "nearest pose", "model / not moving", "nearest / not moving")
-        lines = [f"{self.model}: {self.characters} held-out drawn characters, L1 in 0…1", "", _row(head), _row(["---"] * len(head))]
+        lines = [
+            f"{self.model}: {self.characters} held-out drawn characters, L1 in 0…1",
+            "",
+            _row(head),
+            _row(["---"] * len(head)),
+        ]
         for kind, words in (("same", "same identity"), ("cross", "cross identity")):
             for region in REGIONS:
                 row = self.l1[kind][region]
@@ -58,7 +66,9 @@ class Evaluation:
         lines.append("")
         for kind, words in (("same", "same identity"), ("cross", "cross identity")):
             seen = self.openness[kind]
-            lines.append(f"openness seen against wanted, {words}: correlation mouth {seen['mouth']:.2f}, eyes {seen['eyes']:.2f}")
+            lines.append(
+                f"openness seen against wanted, {words}: correlation mouth {seen['mouth']:.2f}, eyes {seen['eyes']:.2f}"
+            )
         if self.sha256:
             lines.append(f"sha256 {self.sha256}")
         return "\n".join(lines)
@@ -90,7 +100,8 @@ def evaluate(
         sha = hashlib.sha256(zoo.find(model).read_bytes()).hexdigest()
     animator = animator.to(device).eval()
     sums: dict[str, dict[str, dict[str, list[Tensor]]]] = {
-        kind: {region: {what: [] for what in ("model", "still", "nearest")} for region in REGIONS} for kind in ("same", "cross")
+        kind: {region: {what: [] for what in ("model", "still", "nearest")} for region in REGIONS}
+        for kind in ("same", "cross")
     }
     wanted: dict[str, list[Tensor]] = {"eyes": [], "mouth": []}
     seen: dict[str, dict[str, list[Tensor]]] = {kind: {"eyes": [], "mouth": []} for kind in ("same", "cross")}
@@ -116,11 +127,15 @@ def evaluate(
         model=name,
         characters=characters,
         l1={
-            kind: {region: {what: float(torch.stack(v).mean()) for what, v in row.items()} for region, row in rows.items()}
+            kind: {
+                region: {what: float(torch.stack(v).mean()) for what, v in row.items()} for region, row in rows.items()
+            }
             for kind, rows in sums.items()
         },
         openness={
-            kind: {part: metrics.correlation(torch.cat(values), torch.cat(wanted[part])) for part, values in parts.items()}
+            kind: {
+                part: metrics.correlation(torch.cat(values), torch.cat(wanted[part])) for part, values in parts.items()
+            }
             for kind, parts in seen.items()
         },
         sha256=sha,
@@ -176,10 +191,14 @@ def reenact(animator: Animator, pictures: Tensor, references: Tensor, frames: Te
 
 
 def openness(case: Case, results: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """How open eyes and mouth are in the results (and in truth): {"eyes": {"wanted", "same", "cross"}, "mouth": …}, values in 0..1."""
+    """How open eyes and mouth are in the results (and in truth): {"eyes": {"wanted", "same", "cross"}, "mouth": …},
+    values in 0..1.
+    """
     rows, size = len(case.source), case.source.shape[-1]
     sweep = torch.linspace(0, 1, STEPS, device=case.source.device)
-    out: dict[str, dict[str, list[Tensor]]] = {part: {what: [] for what in ("wanted", *results)} for part in ("eyes", "mouth")}
+    out: dict[str, dict[str, list[Tensor]]] = {
+        part: {what: [] for what in ("wanted", *results)} for part in ("eyes", "mouth")
+    }
     for row in range(rows):
         pose = case.pose[row].repeat(STEPS).replace(eye_left=sweep, eye_right=sweep, mouth_open=sweep)
         view = draw(case.identity[row].repeat(STEPS), pose, size)

@@ -1,4 +1,6 @@
-"""What training FOMM means: the published objective, and what puppets add to it (known keypoints, regions, cross-identity answers)."""
+"""What training FOMM means: the published objective, and what puppets add to it (known keypoints, regions, cross-
+identity answers).
+"""
 
 from __future__ import annotations
 
@@ -28,19 +30,24 @@ Keypoints = dict[str, Tensor]
 
 
 def to_grid(edges: Tensor, side: int = MAP) -> Tensor:
-    """Places from edge to edge (-1 … 1) -> the networks' coordinates, where -1 … 1 are the corner pixels' centres of a map of `side`."""
+    """Places from edge to edge (-1 … 1) -> the networks' coordinates, where -1 … 1 are the corner pixels' centres of
+    a map of `side`.
+    """
     return edges * (side / (side - 1))
 
 
 class FommTask:
     """The task of the recipes with task = "fomm". See `loop.Task`."""
 
-    def __init__(self, recipe: Recipe, device: torch.device):
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         config = dict(recipe.model)
         align_corners = config.pop("align_corners", None)
         self.animator = build("fomm", config, align_corners)
-        self.modules: dict[str, nn.Module] = {"kp_detector": self.animator.kp_detector, "generator": self.animator.generator}
+        self.modules: dict[str, nn.Module] = {
+            "kp_detector": self.animator.kp_detector,
+            "generator": self.animator.generator,
+        }
         if "discriminator" in self.animator.config:
             self.modules["discriminator"] = self.animator.discriminator
         self.data = Puppets(recipe.data, recipe.seed, device, recipe.anchors)
@@ -61,16 +68,22 @@ class FommTask:
         for network in (self.animator.kp_detector, self.animator.generator.dense_motion_network):
             network.down = antialias(3, MAP / size).to(self.device)
 
-    def batch(self, stage: Stage, step: int) -> Batch | View:
+    def batch(self, stage: Stage, step: int) -> Batch | View | Tensor:
         if stage.train == ("kp_detector",) and stage.keypoints == "true":
             view, _ = self.data.views(step, stage.size, stage.batch)
             random = self.data.generator(step)
             return View(distort(view.picture, random), view.points, view.jacobian, view.landmarks)
+        if stage.part == "copy":
+            return self.data.crops(step, stage.size, stage.batch, stage.crop)
         return self.data.batch(step, stage.size, stage.batch, stage.cross)
 
-    def losses(self, batch: Batch | View, stage: Stage) -> dict[str, Tensor]:
+    def losses(self, batch: Batch | View | Tensor, stage: Stage) -> dict[str, Tensor]:
+        if stage.part == "copy":
+            return self._copy(batch, stage)
         if isinstance(batch, View):  # the detector alone, taught by the puppets' anchors
             return self._supervised([(self.animator.kp_detector(self._laid(batch.picture)), batch)], stage)
+        if stage.part == "flow":
+            return self._flow(batch, stage)
         source, wanted = self._laid(batch.source.picture), batch.target.picture
         found = self.keypoints(batch, stage)
         out = self.animator.generator(source, found["driving"], found["source"])
@@ -78,6 +91,29 @@ class FommTask:
         total |= self._pictures(out, batch, stage)
         total |= self._published(out["prediction"], wanted, found["driving"], stage)
         return total
+
+    def _copy(self, pictures: Tensor, stage: Stage) -> dict[str, Tensor]:
+        """The generator alone learns to copy; there is no motion yet, and no skips, which would do its work."""
+        generator = self.animator.generator
+        skips, generator.skips = generator.skips, False
+        copy = generator.decode(generator.encode(self._laid(pictures)), {})
+        generator.skips = skips
+        terms = {"pyramid": loss.pyramid_l1, "gradient": loss.gradient_l1}
+        return {n: stage.weights[n] * term(copy, pictures, None) for n, term in terms.items() if n in stage.weights}
+
+    def _flow(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        """The dense motion alone learns to choose motions and what to keep, on its own small pictures: 20 times as fast."""
+        generator, found, weights = self.animator.generator, self.keypoints(batch, stage), stage.weights
+        small, wanted = (generator.flow.down(view.picture) for view in (batch.source, batch.target))
+        out = generator.move({"small": self._laid(small)}, found["driving"], found["source"])
+        deformed = generator.deform(small, out)
+        by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
+        total = {
+            "selection": loss.selection(out["mask"], out["sparse_deformed"], wanted, by_region),
+            "deformed": loss.pyramid_l1(deformed, wanted, by_region),
+            "keeping": loss.keeping(out["occlusion_map"], deformed, wanted, None),
+        }
+        return {name: weights[name] * value for name, value in total.items() if name in weights}
 
     def adversary(self, batch: Batch, stage: Stage) -> Tensor | None:
         """The discriminator's turn: the picture of the generator's turn against the true one, both detached."""
@@ -90,19 +126,24 @@ class FommTask:
     # ------------------------------------------------------------------ keypoints
 
     def keypoints(self, batch: Batch, stage: Stage) -> dict[str, Any]:
-        """Source and driving keypoints of a batch, as inference would have them: absolute in same-identity rows, relative in cross rows.
+        """Source and driving keypoints of a batch, as inference would have them: absolute in same-identity rows,
+        relative in cross rows.
 
         With a detector that learns, "taught" pairs what it found with the views that know better.
         """
         if stage.keypoints == "true":
-            source, driving, reference = (self.known(view, stage.noise) for view in (batch.source, batch.driving, batch.reference))
+            source, driving, reference = (
+                self.known(view, stage.noise) for view in (batch.source, batch.driving, batch.reference)
+            )
             out = {"source": source, "driving": moved(source, driving, reference, batch.cross)}
             if "kp_detector" in stage.train:  # it learns beside: the generator need not wait for it
                 seen = distort(batch.driving.picture, torch.Generator().manual_seed(int(torch.randint(2**31, ()))))
                 out["taught"] = [(self.animator.kp_detector(self._laid(seen)), batch.driving)]
             return out
         if stage.keypoints != "detector":
-            raise ConfigError(f"Stage '{stage.name}' takes keypoints from '{stage.keypoints}'.", "Choose one of: true, detector.")
+            raise ConfigError(
+                f"Stage '{stage.name}' takes keypoints from '{stage.keypoints}'.", "Choose one of: true, detector."
+            )
         detector, learns = self.animator.kp_detector, "kp_detector" in stage.train
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             source = detector(self._laid(batch.source.picture))
@@ -110,7 +151,10 @@ class FommTask:
             reference = {name: tensor.clone() for name, tensor in source.items()}
             if batch.cross.any():
                 found = detector(self._laid(batch.reference.picture[batch.cross]))
-                reference = {name: tensor.masked_scatter(_as(batch.cross, tensor), found[name]) for name, tensor in reference.items()}
+                reference = {
+                    name: tensor.masked_scatter(_as(batch.cross, tensor), found[name])
+                    for name, tensor in reference.items()
+                }
         out = {"source": source, "driving": moved(source, driving, reference, batch.cross)}
         if learns and "keypoints" in stage.weights:
             out["taught"] = [(source, batch.source), (driving, batch.driving)]
@@ -130,7 +174,10 @@ class FommTask:
         weights, share = stage.weights, 1 / len(pairs)
         value = sum(loss.keypoint_value(found["value"], to_grid(view.points)) for found, view in pairs)
         jacobian = sum(loss.keypoint_jacobian(found["jacobian"], view.jacobian) for found, view in pairs)
-        return {"keypoints": weights.get("keypoints", 1.0) * share * value, "jacobians": weights.get("jacobians", 0.2) * share * jacobian}
+        return {
+            "keypoints": weights.get("keypoints", 1.0) * share * value,
+            "jacobians": weights.get("jacobians", 0.2) * share * jacobian,
+        }
 
     def _pictures(self, out: Mapping[str, Tensor], batch: Batch, stage: Stage) -> dict[str, Tensor]:
         """What puppets allow: L1 pyramids weighed by region, of the prediction and (early on) of the deformed source."""
@@ -140,6 +187,13 @@ class FommTask:
             total["pyramid"] = weights["pyramid"] * loss.pyramid_l1(out["prediction"], wanted, by_region)
         if "gradient" in weights:
             total["gradient"] = weights["gradient"] * loss.gradient_l1(out["prediction"], wanted, by_region)
+        if "selection" in weights:
+            small = self.animator.generator.dense_motion_network.down(wanted)
+            coarse = by_region
+            if coarse is not None:
+                coarse = nn.functional.adaptive_avg_pool2d(coarse, small.shape[2:])
+            fit = loss.selection(out["mask"], out["sparse_deformed"], small, coarse)
+            total["selection"] = weights["selection"] * fit
         if "deformed" in weights:
             total["deformed"] = weights["deformed"] * loss.pyramid_l1(out["deformed"], wanted, by_region)
         return total
@@ -148,7 +202,10 @@ class FommTask:
         weights, total = stage.weights, {}
         if "perceptual" in weights:
             levels = stage.levels
-            pyramids = [{k: v for k, v in self.pyramid(x).items() if k.removeprefix("prediction_") in levels} for x in (prediction, wanted)]
+            pyramids = [
+                {k: v for k, v in self.pyramid(x).items() if k.removeprefix("prediction_") in levels}
+                for x in (prediction, wanted)
+            ]
             total["perceptual"] = loss.perceptual(self.features, *pyramids, weights["perceptual"])
         if weights.get("generator_gan"):
             kp = {name: tensor.detach() for name, tensor in driving.items()}
@@ -174,14 +231,19 @@ class FommTask:
 
     @property
     def features(self) -> nn.Module:
-        """The network behind the perceptual loss: VGG-19 where the recipe names its file, else the shipped perception network."""
+        """The network behind the perceptual loss: VGG-19 where the recipe names its file, else the shipped perception
+        network.
+        """
         if self._features is None:
             if self.recipe.vgg:
                 network: nn.Module = VGG19.load(self.recipe.vgg)
             elif (perception := shipped("checkpoints/mini/perception.safetensors")).is_file():
                 network = Perception.load(perception).eyes
             else:
-                raise ConfigError("The recipe has a perceptual loss, but no network for it.", "Give vgg = FILE, or train perception first.")
+                raise ConfigError(
+                    "The recipe has a perceptual loss, but no network for it.",
+                    "Give vgg = FILE, or train perception first.",
+                )
             self._features = network.to(self.device).requires_grad_(False).eval()
         return self._features
 
@@ -191,14 +253,18 @@ class FommTask:
     # ------------------------------------------------------------------ what is shown and kept
 
     def measure(self) -> dict[str, float]:
-        """Held out: share of "not moving" that the L1 still has (same identity, cross identity), and the detector's error in pixels of MAP."""
+        """Held out: share of "not moving" that the L1 still has (same identity, cross identity), and the detector's
+        error in pixels of MAP.
+        """
         batch, stage = self._held_out(16), self.stage
         out: dict[str, float] = {}
         with torch.no_grad():
             found = self.animator.kp_detector(batch.driving.picture)["value"]
             pixels = (found - to_grid(batch.driving.points)).norm(dim=-1).mean(0) * (MAP - 1) / 2
             out["kp_px"] = float(pixels.mean())
-            if face := [row for row, name in enumerate(self.recipe.anchors) if name.startswith(("eye", "iris", "lip", "mouth"))]:
+            if face := [
+                row for row, name in enumerate(self.recipe.anchors) if name.startswith(("eye", "iris", "lip", "mouth"))
+            ]:
                 out["kp_px_face"] = float(pixels[face].mean())
             if stage.train == ("kp_detector",):
                 return out
@@ -237,7 +303,9 @@ class FommTask:
         """Half cross, half same identity, of characters that training never sees, at the stage's size."""
         if self._held is None or self._held.source.picture.shape[-1] != self.stage.size:
             data = dataclasses.replace(self.recipe.data, characters=2 * rows, poses=2, group=2)
-            self._held = Puppets(data, HELD_OUT // 1_000_000, self.device, self.recipe.anchors).batch(0, self.stage.size, rows, 0.5)
+            self._held = Puppets(data, HELD_OUT // 1_000_000, self.device, self.recipe.anchors).batch(
+                0, self.stage.size, rows, 0.5
+            )
         return self._held
 
     def export(self, path: Path, facts: Mapping[str, Any]) -> None:
@@ -250,11 +318,15 @@ class FommTask:
 
 
 def moved(source: Keypoints, driving: Keypoints, reference: Keypoints, cross: Tensor) -> Keypoints:
-    """The driving keypoints as the generator gets them: absolute, and in rows marked cross relative (with scale adapted), as in inference."""
+    """The driving keypoints as the generator gets them: absolute, and in rows marked cross relative (with scale
+    adapted), as in inference.
+    """
     if not cross.any():
         return dict(driving)
     relative = transfer_keypoints(source, driving, reference, adapt_scale=True)
-    return {name: torch.where(_as(cross, tensor), relative[name].to(tensor), tensor) for name, tensor in driving.items()}
+    return {
+        name: torch.where(_as(cross, tensor), relative[name].to(tensor), tensor) for name, tensor in driving.items()
+    }
 
 
 def _as(rows: Tensor, tensor: Tensor) -> Tensor:

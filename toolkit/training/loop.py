@@ -1,8 +1,8 @@
 """The loop: stages, optimisers, averaged weights, checkpoints, resume, previews.
 
-The loop knows nothing of models. A task (see `Task`) says what is trained, draws a batch for a step, and returns its losses. A run that
-is killed at any moment and resumed sees the batches and gives the losses of a run never killed: batches follow from the seed and the step,
-and everything else is in the checkpoint.
+The loop knows nothing of models. A task (see `Task`) says what is trained, draws a batch for a step, and returns its
+losses. A run that is killed at any moment and resumed sees the batches and gives the losses of a run never killed:
+batches follow from the seed and the step, and everything else is in the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, ConfigError, OutputError, ToolkitError
 from .recipe import Recipe, Stage
 
-
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, EOFError, AttributeError, TypeError, pickle.UnpicklingError)
 
 
@@ -35,7 +34,8 @@ class Task(Protocol):
     """What the loop trains.
 
     modules: those that can learn, by name; their state is saved. prepare: called when a stage begins.
-    batch, losses: what step n sees, and {name: weighted loss}. adversary: the discriminator's loss of the same batch, or None.
+    batch, losses: what step n sees, and {name: weighted loss}. adversary: the discriminator's loss of the same batch,
+    or None.
     measure: held-out numbers. sheet: a preview picture (H x W x 3, uint8). export: the half-precision file.
     """
 
@@ -73,7 +73,9 @@ def save_atomically(state: Any, path: Path) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, RuntimeError) as error:
-        raise OutputError(f"{path} could not be written: {error}.", "Make room on the disk; the last good checkpoint is untouched.") from error
+        raise OutputError(
+            f"{path} could not be written: {error}.", "Make room on the disk; the last good checkpoint is untouched."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -97,16 +99,21 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 
 class Average:
-    """Exponential moving average of modules' weights and running statistics. Each module's warms up from the moment it begins to learn,
-    so that no average is stuck at the start."""
+    """Exponential moving average of modules' weights and running statistics. Each module's warms up from the moment
+    it begins to learn, so that no average is stuck at the start.
+    """
 
-    def __init__(self, modules: Mapping[str, nn.Module], decay: float):
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         self.decay, self.modules = decay, modules
         self.state = self._now()
         self.counts = dict.fromkeys(modules, 0)
 
     def _now(self) -> dict[str, Tensor]:
-        return {f"{name}.{key}": value.detach().clone() for name, m in self.modules.items() for key, value in m.state_dict().items()}
+        return {
+            f"{name}.{key}": value.detach().clone()
+            for name, m in self.modules.items()
+            for key, value in m.state_dict().items()
+        }
 
     @torch.no_grad()
     def update(self, names: Iterable[str]) -> None:
@@ -124,7 +131,7 @@ class Average:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """Inside, the modules hold the averaged weights and are in evaluation mode."""
-        own, modes = self._now(), {name: m.training for name, m in self.modules.items()}
+        own, modes = self._now(), {part: part.training for m in self.modules.values() for part in m.modules()}
         try:
             self._load(self.state)
             for module in self.modules.values():
@@ -132,19 +139,21 @@ class Average:
             yield
         finally:
             self._load(own)
-            for name, module in self.modules.items():
-                module.train(modes[name])
+            for part, mode in modes.items():
+                part.training = mode
 
     def _load(self, state: Mapping[str, Tensor]) -> None:
         for name, module in self.modules.items():
             prefix = name + "."
-            module.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}, strict=False)
+            module.load_state_dict(
+                {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}, strict=False
+            )
 
 
 class Trainer:
     """One run: a recipe, a folder, a device."""
 
-    def __init__(self, recipe: Recipe, folder: str | Path, device: str | None = None, progress: bool = True):
+    def __init__(self, recipe: Recipe, folder: str | Path, device: str | None = None, progress: bool = True) -> None:
         self.recipe, self.folder, self.progress = recipe, Path(folder), progress
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.manual_seed(recipe.seed)
@@ -179,7 +188,12 @@ class Trainer:
         except KeyboardInterrupt:
             self._say(f"Stopped at step {self.step}; saving.")
         self.save()
-        return self.export()
+        path = self.export()
+        if self.recipe.output:
+            target = Path(self.recipe.output)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._export(target)
+        return path
 
     def advance(self) -> dict[str, float]:
         """One step; returns the losses."""
@@ -223,6 +237,9 @@ class Trainer:
             raise ConfigError(f"Stage '{stage.name}' trains {unknown or 'nothing'}.", f"Choose among: {known}.")
         for name, module in self.task.modules.items():
             module.requires_grad_(name in stage.train).train(name in stage.train)
+            for part in module.modules() if stage.frozen_norms else ():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
         self.task.prepare(stage)
         if within == 0 or set(self.optimisers) != set(stage.train):
             self.optimisers = self._make_optimisers(stage.train)
@@ -246,7 +263,8 @@ class Trainer:
         good = self.checkpoints()
         last = f"The last good checkpoint is {good[-1]}." if good else "There is no checkpoint yet."
         raise TrainingError(
-            f"The loss is no longer a number at step {self.step} ({bad}).", f"{last} Resume from it with a lower learning rate."
+            f"The loss is no longer a number at step {self.step} ({bad}).",
+            f"{last} Resume from it with a lower learning rate.",
         )
 
     def _chores(self) -> None:
@@ -260,6 +278,7 @@ class Trainer:
                 self._picture(self.task.sheet())
         if recipe.checkpoint and self.step % recipe.checkpoint == 0:
             self.save()
+            self.export()  # so that a run can be used while it goes on
 
     # ------------------------------------------------------------------ files
 
@@ -297,7 +316,10 @@ class Trainer:
             self.average.state, self.average.counts = state["average"], state["averaged"]
             self.step = state["step"]
         except UNREADABLE as error:
-            raise CheckpointError(f"{path} cannot be resumed from: {_first(error)}", "Give the folder and recipe of the run, or start anew.") from None
+            raise CheckpointError(
+                f"{path} cannot be resumed from: {_first(error)}",
+                "Give the folder and recipe of the run, or start anew.",
+            ) from None
 
     def begin_with(self, path: str | Path) -> None:
         """Start from trained weights: a run's checkpoint (its averaged weights) or a safetensors snapshot."""
@@ -306,13 +328,18 @@ class Trainer:
             if path.suffix == ".safetensors":
                 from safetensors.torch import load_file
 
-                flat = {key: value.float() if value.is_floating_point() else value for key, value in load_file(str(path)).items()}
+                flat = {
+                    key: value.float() if value.is_floating_point() else value
+                    for key, value in load_file(str(path)).items()
+                }
             else:
                 flat = torch.load(path, map_location="cpu", weights_only=True)["average"]
             names = self.task.modules
             self._adopt({n: {k[len(n) + 1 :]: v for k, v in flat.items() if k.startswith(n + ".")} for n in names})
         except UNREADABLE as error:
-            raise CheckpointError(f"{path} cannot be begun with: {_first(error)}", "Give a checkpoint or snapshot of the same model.") from None
+            raise CheckpointError(
+                f"{path} cannot be begun with: {_first(error)}", "Give a checkpoint or snapshot of the same model."
+            ) from None
         self.average = Average(self.task.modules, self.recipe.ema)
 
     def _adopt(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -321,21 +348,28 @@ class Trainer:
                 module.load_state_dict(dict(states[name]))
 
     def export(self) -> Path:
-        """Write the averaged weights in half precision: `model.safetensors` in the run's folder, and the recipe's output."""
-        facts = {"recipe": self.recipe.name, "steps": self.step, "domain": self.recipe.domain, "licence": self.recipe.licence}
+        """Write the averaged weights in half precision: `model.safetensors` in the run's folder."""
         path = self.folder / "model.safetensors"
+        self._export(path)
+        return path
+
+    def _export(self, path: Path) -> None:
+        facts = {
+            "recipe": self.recipe.name,
+            "steps": self.step,
+            "domain": self.recipe.domain,
+            "licence": self.recipe.licence,
+        }
         with self.average.applied():
             self.task.export(path, facts)
-            if self.recipe.output:
-                target = Path(self.recipe.output)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self.task.export(target, facts)
-        return path
 
     def _log(self, numbers: Mapping[str, float]) -> None:
         recent = self.history[-100:]
         row = {"step": self.step, "stage": self.stage_name, "seconds": round(time.time())}
-        row |= {name: sum(r[name] for r in recent if name in r) / sum(name in r for r in recent) for name in (recent[-1] if recent else {})}
+        row |= {
+            name: sum(r[name] for r in recent if name in r) / sum(name in r for r in recent)
+            for name in (recent[-1] if recent else {})
+        }
         row |= dict(numbers)
         self._say("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
@@ -356,7 +390,7 @@ class Trainer:
 class _Meter:
     """One line of progress: step, stage, loss, steps a second, time left."""
 
-    def __init__(self, total: int, begun: int, shown: bool, every: float = 20.0):
+    def __init__(self, total: int, begun: int, shown: bool, every: float = 20.0) -> None:
         self.total, self.begun, self.shown, self.every = total, begun, shown, every
         self.start = self.said = time.time()
         self.marks: list[tuple[float, int]] = [(self.start, begun)]
@@ -370,4 +404,7 @@ class _Meter:
         speed = (step - self.marks[0][1]) / max(1e-9, now - self.marks[0][0])
         left = (self.total - step) / max(1e-9, speed)
         parts = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        print(f"{step}/{self.total} {stage}  {parts}  {speed:.2f} steps/s  {int(left // 60)}:{int(left % 60):02d} left", flush=True)
+        print(
+            f"{step}/{self.total} {stage}  {parts}  {speed:.2f} steps/s  {int(left // 60)}:{int(left % 60):02d} left",
+            flush=True,
+        )

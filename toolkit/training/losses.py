@@ -1,7 +1,7 @@
 """The losses that models are trained with, each a small function of tensors.
 
-The first part is the published FOMM objective (spec/fomm.md, section 10), proved by golden cases; the second is what puppets allow:
-known keypoints, known regions, and pyramids of plain and gradient L1 weighed by region.
+The first part is the published FOMM objective (spec/fomm.md, section 10), proved by golden cases; the second is what
+puppets allow: known keypoints, known regions, and pyramids of plain and gradient L1 weighed by region.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ def _each(weights: Weights, count: int) -> Sequence[float]:
     return weights if isinstance(weights, Sequence) else [weights] * count
 
 
-# --- published ---------------------------------------------------------------------------------------------------------------------
+# --- published ----------------------------------------------------------------------------------------------------
 
 
-def perceptual(features: Features, prediction: Mapping[str, Tensor], truth: Mapping[str, Tensor], weights: Weights) -> Tensor:
-    """sum over pyramid levels and feature maps of weight_i * mean |V_i(prediction) - V_i(truth)|; the truth has no graph.
+def perceptual(
+    features: Features, prediction: Mapping[str, Tensor], truth: Mapping[str, Tensor], weights: Weights
+) -> Tensor:
+    """sum over pyramid levels and feature maps of weight_i * mean |V_i(prediction) - V_i(truth)|; the truth has no
+    graph.
 
-    prediction, truth: pyramids as `models.layers.ImagePyramid` returns them (same keys). weights: one a map, or one number for all.
+    prediction, truth: pyramids as `models.layers.ImagePyramid` returns them (same keys). weights: one a map, or one
+    number for all.
     """
     total = torch.zeros((), device=next(iter(prediction.values())).device)
     for level, picture in prediction.items():
@@ -43,7 +47,8 @@ def perceptual(features: Features, prediction: Mapping[str, Tensor], truth: Mapp
 def generator_gan(maps: Mapping[str, Tensor]) -> Tensor:
     """Least-squares GAN, the generator's side: sum over discriminator scales of mean (1 - D)^2.
 
-    maps: the `prediction_map_*` entries of the discriminator's output for generated pictures (other entries are ignored).
+    maps: the `prediction_map_*` entries of the discriminator's output for generated pictures (other entries are
+    ignored).
     """
     return sum(((1 - map_) ** 2).mean() for name, map_ in maps.items() if name.startswith("prediction_map"))
 
@@ -53,8 +58,12 @@ def discriminator_gan(real: Mapping[str, Tensor], fake: Mapping[str, Tensor]) ->
     return sum(((1 - real[name]) ** 2 + fake[name] ** 2).mean() for name in real if name.startswith("prediction_map"))
 
 
-def feature_matching(real: Mapping[str, Sequence[Tensor]], fake: Mapping[str, Sequence[Tensor]], weights: Weights) -> Tensor:
-    """sum over scales and blocks of weight_i * mean |F_i(real) - F_i(fake)|, from the `feature_maps_*` entries; the real side is detached."""
+def feature_matching(
+    real: Mapping[str, Sequence[Tensor]], fake: Mapping[str, Sequence[Tensor]], weights: Weights
+) -> Tensor:
+    """sum over scales and blocks of weight_i * mean |F_i(real) - F_i(fake)|, from the `feature_maps_*` entries; the
+    real side is detached.
+    """
     total = torch.zeros(())
     for name in real:
         if name.startswith("feature_maps"):
@@ -65,17 +74,21 @@ def feature_matching(real: Mapping[str, Sequence[Tensor]], fake: Mapping[str, Se
 
 
 def equivariance_value(driving: Tensor, transform: RandomTransform, transformed: Tensor) -> Tensor:
-    """mean |p - T(p_t)|: keypoints B x K x 2 of the driving frame against those found on the transformed frame, brought back by T."""
+    """mean |p - T(p_t)|: keypoints B x K x 2 of the driving frame against those found on the transformed frame,
+    brought back by T.
+    """
     return (driving - transform.warp_coordinates(transformed)).abs().mean()
 
 
 def equivariance_jacobian(driving: Tensor, transform: RandomTransform, points: Tensor, transformed: Tensor) -> Tensor:
-    """mean |I - J^-1 (dT(p_t) J_t)| over all entries: jacobians B x K x 2 x 2; points: the keypoints on the transformed frame."""
+    """mean |I - J^-1 (dT(p_t) J_t)| over all entries: jacobians B x K x 2 x 2; points: the keypoints on the
+    transformed frame.
+    """
     brought = product(transform.jacobian(points), transformed)
     return (torch.eye(2, device=driving.device) - product(inverse(driving), brought)).abs().mean()
 
 
-# --- puppets ----------------------------------------------------------------------------------------------------------------------
+# --- puppets ------------------------------------------------------------------------------------------------------
 
 
 def weighted_mean(difference: Tensor, weight: Tensor | None) -> Tensor:
@@ -93,7 +106,9 @@ def gradient(pictures: Tensor) -> Tensor:
 
 
 def pyramid_l1(prediction: Tensor, truth: Tensor, weight: Tensor | None, levels: int = 3) -> Tensor:
-    """Mean over levels (full, half, quarter … size) of the weighted L1: large errors of place still have a slope at the small ones."""
+    """Mean over levels (full, half, quarter … size) of the weighted L1: large errors of place still have a slope at
+    the small ones.
+    """
     total = torch.zeros((), device=prediction.device)
     difference = prediction.float() - truth.float()
     for level in range(levels):
@@ -117,8 +132,33 @@ def gradient_l1(prediction: Tensor, truth: Tensor, weight: Tensor | None, levels
     return total / levels
 
 
+def selection(mask: Tensor, sparse: Tensor, truth: Tensor, weight: Tensor | None, sharpness: float = 0.005) -> Tensor:
+    """Cross-entropy between the motions that the dense motion chose and those that fit.
+
+    mask: B x K x h x w, the standing background first. sparse: B x K x C x h x w, the picture under each motion. truth:
+    B x C x h x w. A motion's error is averaged over 5 x 5 pixels, so that a chance likeness of colours does not count, and
+    standing still wins ties. Choosing is learned much sooner from this than from the error of the mixed flow, whose slope
+    vanishes for motions that are not chosen: without it half of the keypoints were never used.
+    """
+    with torch.no_grad():
+        error = F.avg_pool2d((sparse.float() - truth.float()[:, None]).abs().mean(2), 5, 1, 2, count_include_pad=False)
+        error[:, 0] -= 0.6 * sharpness
+        wanted = (-error / sharpness).softmax(1)
+    return weighted_mean(-(wanted * mask.clamp(min=1e-12).log()).sum(1, keepdim=True), weight)
+
+
+def keeping(occlusion: Tensor, deformed: Tensor, truth: Tensor, weight: Tensor | None, painted: float = 0.05) -> Tensor:
+    """What an occlusion map B x 1 x h x w would cost if painting erred by `painted` everywhere: it should keep the warped
+    picture where that errs less, and have the rest painted. deformed, truth: B x C x h x w; they get no gradient.
+    """
+    error = F.avg_pool2d((deformed.float() - truth.float()).abs().mean(1, keepdim=True), 3, 1, 1).detach()
+    return weighted_mean(occlusion * error + (1 - occlusion) * painted, weight)
+
+
 def keypoint_value(found: Tensor, true: Tensor, visible: Tensor | None = None) -> Tensor:
-    """Mean distance of keypoints B x K x 2 from where they are known to be (L1 and a little L2 for outliers), in grid units."""
+    """Mean distance of keypoints B x K x 2 from where they are known to be (L1 and a little L2 for outliers), in grid
+    units.
+    """
     error = (found - true).abs().sum(-1) + 2 * (found - true).square().sum(-1)
     return error.mean() if visible is None else (error * visible).sum() / visible.sum().clamp(min=1)
 

@@ -1,4 +1,6 @@
-"""What training the perception network means: landmarks are known, and two pictures of one character are closer than two characters."""
+"""What training the perception network means: landmarks are known, and two pictures of one character are closer than
+two characters.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from .recipe import Recipe, Stage
 class PerceptionTask:
     """The task of the recipes with task = "perception". See `loop.Task`."""
 
-    def __init__(self, recipe: Recipe, device: torch.device):
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.modules: dict[str, nn.Module] = {"perception": Perception()}
         self.data = Puppets(recipe.data, recipe.seed, device)
@@ -45,9 +47,13 @@ class PerceptionTask:
         return None
 
     def measure(self) -> dict[str, float]:
-        """Held out: landmark error in pixels at SIZE, and how often the nearest of 63 other pictures is the same character."""
+        """Held out: landmark error in pixels at SIZE, and how often the nearest of 63 other pictures is the same
+        character.
+        """
         if self._held is None:
-            self._held = Puppets(self.recipe.data, HELD_OUT // 1_000_000, self.device).views(0, SIZE, 64, per_character=2)
+            self._held = Puppets(self.recipe.data, HELD_OUT // 1_000_000, self.device).views(
+                0, SIZE, 64, per_character=2
+            )
         view, who = self._held
         with torch.no_grad():
             out = self.modules["perception"](view.picture)
@@ -62,14 +68,19 @@ class PerceptionTask:
         from safetensors.torch import save_file
 
         part = path.with_name(path.name + ".part")
-        state = {key: value.half() if value.is_floating_point() else value for key, value in self.modules["perception"].state_dict().items()}
+        state = {
+            key: value.half() if value.is_floating_point() else value
+            for key, value in self.modules["perception"].state_dict().items()
+        }
         about = {"kind": "perception", **{key: str(value) for key, value in facts.items()}}
         save_file({key: value.cpu().contiguous() for key, value in state.items()}, part, metadata=about)
         part.replace(path)
 
 
 def contrast(embeddings: Tensor, who: Tensor, temperature: float = 0.1) -> Tensor:
-    """Supervised contrastive loss of unit vectors B x D: each should be nearest to the other pictures of its character."""
+    """Supervised contrastive loss of unit vectors B x D: each should be nearest to the other pictures of its
+    character.
+    """
     likeness = (embeddings @ embeddings.T / temperature).fill_diagonal_(-1e4)
     same = (who[:, None] == who[None, :]).float().fill_diagonal_(0)
     return -(F.log_softmax(likeness, 1) * same).sum(1).div(same.sum(1).clamp(min=1)).mean()

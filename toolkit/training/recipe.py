@@ -1,6 +1,7 @@
 """A recipe: everything that decides a training run, read from TOML and checked.
 
-A recipe names a task (what is trained), the model's configuration, and one or more stages that follow each other. Unknown keys and
+A recipe names a task (what is trained), the model's configuration, and one or more stages that follow each other.
+Unknown keys and
 wrong types are refused: a misspelt setting must not cost a night.
 """
 
@@ -30,8 +31,13 @@ class Stage:
     (x 0.1 at each of `milestones`, shares of the stage). warmup: steps of linear increase.
     keypoints: where the motion comes from: "detector" (learns if trained) or "true" (the puppets' own anchors).
     noise: standard deviation of what is added to true keypoints, as a detector's error would.
+    part: what learns: "whole"; "flow": the dense motion alone; "copy": the generator alone, as an auto-encoder of random
+    crops of side `crop`.
+    frozen_norms: batch norms use (and keep) their running statistics; scale and shift still learn. Small batches of
+    different pictures have statistics so noisy that colours never get exact.
     cross: share of rows whose driver is another character (relative motion, true answer).
-    levels: pyramid levels of the perceptual loss. weights: {loss: weight}, see `losses.py`. regions: {background, head, eyes, mouth: weight of a pixel there}.
+    levels: pyramid levels of the perceptual loss. weights: {loss: weight}, see `losses.py`. regions: {background,
+    head, eyes, mouth: weight of a pixel there}.
     """
 
     name: str
@@ -45,6 +51,9 @@ class Stage:
     warmup: int = 50
     keypoints: str = "detector"
     noise: float = 0.0
+    part: str = "whole"
+    crop: int = 64
+    frozen_norms: bool = False
     cross: float = 0.0
     weights: dict[str, float] = dataclasses.field(default_factory=dict)
     regions: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -56,7 +65,8 @@ class Data:
     """Puppets drawn on the fly: chunks of `characters` in `poses` poses each, each picture used
     about `reuse` times, then drawn anew.
 
-    group: characters that share their poses (two or more make true cross-identity answers). amount: how far poses go, 1 = all the way.
+    group: characters that share their poses (two or more make true cross-identity answers). amount: how far poses go,
+    1 = all the way.
     styles: drawing styles, or none for any.
     """
 
@@ -70,9 +80,11 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A whole run. name: the recipe's; task: "fomm" or "perception"; model: the configuration that `toolkit.build` takes.
+    """A whole run. name: the recipe's; task: "fomm" or "perception"; model: the configuration that `toolkit.build`
+    takes.
 
-    output: the file that the half-precision snapshot goes to when a run is exported. betas: Adam's. clip: largest gradient norm (0: none).
+    output: the file that the half-precision snapshot goes to when a run is exported. betas: Adam's. clip: largest
+    gradient norm (0: none).
     ema: decay of the averaged weights that are shown, measured and exported. precision: "bf16", "fp16" or "fp32".
     vgg: file of VGG-19's weights for the perceptual loss (none: the perception network).
     anchors: the puppets' anchors that the keypoints are, in order (none: all).
@@ -117,7 +129,9 @@ class Recipe:
 
     @staticmethod
     def load(recipe: str | Path | Mapping[str, Any], settings: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
-        """Read a recipe: a name of `recipes/`, a TOML file, or a mapping; then apply settings ("stages.0.steps=100", or a mapping)."""
+        """Read a recipe: a name of `recipes/`, a TOML file, or a mapping; then apply settings ("stages.0.steps=100",
+        or a mapping).
+        """
         table = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
         pairs = settings.items() if isinstance(settings, Mapping) else (_pair(text) for text in settings)
         for key, value in pairs:
@@ -166,7 +180,9 @@ def _put(table: dict[str, Any], key: str, value: Any) -> None:
         else:
             place[last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise ConfigError(f"The recipe has no place '{key}'.", "Stages are counted from 0: stages.0.steps=100.") from None
+        raise ConfigError(
+            f"The recipe has no place '{key}'.", "Stages are counted from 0: stages.0.steps=100."
+        ) from None
 
 
 def _check(kind: type, table: Mapping[str, Any], where: str) -> Any:

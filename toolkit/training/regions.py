@@ -12,7 +12,9 @@ EYE_LEFT, EYE_RIGHT, MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
 
 
 def _around(points: Tensor, across: float, along: float, least: float) -> Tensor:
-    """The box round points B x P x 2, `across` x its width wide and `along` x its width high (at least its height and a bit)."""
+    """The box round points B x P x 2, `across` x its width wide and `along` x its width high (at least its height and
+    a bit).
+    """
     low, high = points.amin(1), points.amax(1)
     centre = (low + high) / 2
     width = (high - low)[:, 0].clamp(min=least)
@@ -22,10 +24,14 @@ def _around(points: Tensor, across: float, along: float, least: float) -> Tensor
 
 
 def boxes(landmarks: Tensor) -> dict[str, Tensor]:
-    """Landmarks B x 68 x 2 (-1 … 1, edges) -> boxes B x 4 (left, top, right, bottom): head, eye_left, eye_right, mouth."""
+    """Landmarks B x 68 x 2 (-1 … 1, edges) -> boxes B x 4 (left, top, right, bottom): head, eye_left, eye_right,
+    mouth.
+    """
     low, high = landmarks.amin(1), landmarks.amax(1)
     width, height = (high - low).unbind(-1)
-    head = torch.stack([low[:, 0] - 0.28 * width, low[:, 1] - 0.55 * height, high[:, 0] + 0.28 * width, high[:, 1] + 0.08 * height], -1)
+    head = torch.stack(
+        [low[:, 0] - 0.28 * width, low[:, 1] - 0.55 * height, high[:, 0] + 0.28 * width, high[:, 1] + 0.08 * height], -1
+    )
     return {
         "head": head,
         "eye_left": _around(landmarks[:, EYE_LEFT], 1.5, 1.1, 0.1),
@@ -53,7 +59,9 @@ def masks(landmarks: Tensor, height: int, width: int) -> dict[str, Tensor]:
 
 
 def weights(landmarks: Tensor, height: int, width: int, regions: Mapping[str, float]) -> Tensor | None:
-    """How much each pixel counts: B x 1 x H x W; the largest weight of the regions it lies in. None if no region has a weight."""
+    """How much each pixel counts: B x 1 x H x W; the largest weight of the regions it lies in. None if no region has
+    a weight.
+    """
     if not regions:
         return None
     total = torch.full((len(landmarks), 1, height, width), regions.get("background", 1.0), device=landmarks.device)

@@ -58,5 +58,7 @@ class VGG19(nn.Module):
                 state = torch.load(path, map_location="cpu", weights_only=True)
             network.load_state_dict({key: value for key, value in state.items() if key.startswith("features.")})
         except Exception as error:
-            raise CheckpointError(f"{path} does not hold the weights of VGG-19: {error}.", "Give torchvision's vgg19 file.") from None
+            raise CheckpointError(
+                f"{path} does not hold the weights of VGG-19: {error}.", "Give torchvision's vgg19 file."
+            ) from None
         return network

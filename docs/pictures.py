@@ -1,0 +1,39 @@
+"""Make the README's pictures again: python docs/pictures.py (about a minute).
+
+docs/demo.webp: three seconds of picture, driver and result. docs/puppets.webp: a sheet of drawn heads.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import toolkit  # noqa: E402
+from toolkit import media, puppets  # noqa: E402
+
+
+def demo() -> None:
+    """Picture, driver and result beside each other, 3 seconds."""
+    toolkit.animate(
+        toolkit.sample("picture.png"),
+        toolkit.sample("driving.mp4"),
+        trim=(1.0, 4.0),
+        size=224,
+        side_by_side=True,
+        output=HERE / "demo.webp",
+        overwrite=True,
+    )
+
+
+def sheet(rows: int = 4, columns: int = 8, size: int = 160) -> None:
+    """Characters of both styles in mild poses."""
+    count = rows * columns
+    pictures = puppets.draw(puppets.identities(count, seed=5), puppets.poses(count, seed=6, amount=0.6), size)[:, :3]
+    tiled = pictures.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3)
+    media.write_picture(HERE / "puppets.webp", (tiled * 255).round().byte().numpy(), overwrite=True, quality=88)
+
+
+if __name__ == "__main__":
+    sheet()
+    demo()
