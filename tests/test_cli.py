@@ -31,6 +31,14 @@ def test_animate_prints_the_path_last(tmp_path):
     assert "fps" in out.stderr or "frames/s" in out.stderr
 
 
+def test_a_strange_picture_is_warned_about(tmp_path, capsys):
+    import shutil
+
+    shutil.copy(PICTURE, tmp_path / "friend.png")
+    assert main(["animate", "friend.png", str(CLIP), "-o", "out.gif", "--trim", "0:0.1", "-q"]) == 0
+    assert "drawn heads" in capsys.readouterr().err
+
+
 def test_demo_prints_the_path_last(tmp_path):
     out = run("demo", "--trim", "0:0.4", cwd=tmp_path)
     assert out.returncode == 0, out.stderr

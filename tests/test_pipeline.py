@@ -25,7 +25,7 @@ def opened(pose, **changes):
 
 @pytest.fixture(scope="module")
 def people():
-    """Two characters, and a short performance of the second whose 5th frame has the neutral pose of the first."""
+    """The picture of a character, and a performance of another and of the same one; in frame 5 they have its pose."""
     a, b = puppets.identities(2, seed=77)[0], puppets.identities(2, seed=77)[1]
     frames = 10
     wave = torch.linspace(0, 2 * torch.pi, frames)
@@ -38,18 +38,18 @@ def people():
     neutral = puppets.Pose.neutral(1)
     for field in dataclasses.fields(pose):
         getattr(pose, field.name)[5] = getattr(neutral, field.name)[0]
-    return drawn(a, neutral)[0], drawn(b.repeat(frames), pose)
+    return drawn(a, neutral)[0], drawn(b.repeat(frames), pose), drawn(a.repeat(frames), pose)
 
 
 @pytest.fixture(scope="module")
 def files(people, tmp_path_factory, ffmpeg):
-    """picture.png, driver.mp4 (25 fps, 10 frames, a tone), both on disk."""
+    """picture.png, driver.mp4 (25 fps, 10 frames, a tone), silent.mp4, and own.mp4 of the picture's own character."""
     folder = tmp_path_factory.mktemp("files")
-    picture, frames = people
+    picture, other, own = people
     media.write_picture(folder / "picture.png", picture)
-    with media.Writer(folder / "silent.mp4", Fraction(25), (SIZE, SIZE)) as writer:
-        for frame in frames:
-            writer.write(frame)
+    for name, frames in (("silent", other), ("own", own)):
+        with media.Writer(folder / f"{name}.mp4", Fraction(25)) as writer:
+            writer.write(frames)
     tone = ("-f", "lavfi", "-i", "sine=440:d=1", "-shortest")
     # Without the mark in its metadata it is a file of the user's own.
     ffmpeg("-i", folder / "silent.mp4", *tone, "-c:v", "copy", "-map_metadata", "-1", folder / "driver.mp4")
@@ -76,10 +76,10 @@ def test_three_lines_give_a_clip_with_sound(files, tmp_path):
 
 
 def test_the_best_reference_is_the_frame_in_the_pictures_pose(files):
-    track = pipeline.Track(files / "picture.png", files / "driver.mp4")
+    track = pipeline.Track(files / "picture.png", files / "own.mp4")
     track.prepare(pipeline.Progress(False))
     assert track.report["reference"]["frame"] == 5
-    assert moved(track.reference_picture(), read(files / "driver.mp4")[5]) < 3
+    assert moved(track.reference_picture(), read(files / "own.mp4")[5]) < 3
     # Where both agree the result is the picture.
     still = track.still
     frames = list(track.frames())
@@ -102,7 +102,7 @@ def test_a_reference_outside_the_clip_is_refused(files, reference):
 
 def test_strength_calms_and_exaggerates(files):
     def spread(strength):
-        track = pipeline.Track(files / "picture.png", files / "driver.mp4", strength=strength)
+        track = pipeline.Track(files / "picture.png", files / "driver.mp4", strength=strength, reference=5)
         track.prepare(pipeline.Progress(False))
         value = track.motion["value"]
         return float((value - value[5]).abs().mean())
@@ -210,12 +210,8 @@ def test_side_by_side_shows_picture_driver_and_result(files):
     )
     frames = read(clip.path)
     assert frames.shape[1:3] == (SIZE, 3 * SIZE)
-    assert moved(frames[:, :, :SIZE], read_picture(files / "picture.png")[None]) < 4
+    assert moved(frames[:, :, :SIZE], media.read_picture(files / "picture.png")[None]) < 4
     assert moved(frames[:, :, SIZE : 2 * SIZE], read(files / "driver.mp4")[:5]) < 4
-
-
-def read_picture(path):
-    return media.read_picture(path)
 
 
 def test_stopping_leaves_nothing_behind(files, tmp_path):

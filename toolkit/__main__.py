@@ -58,6 +58,9 @@ def _animate(args: argparse.Namespace) -> None:
         device=args.device,
         precision=args.precision,
     )
+    if args.quiet:  # otherwise they stood above the progress
+        for note in clip.report["notes"]:
+            print(f"note: {note}", file=sys.stderr)
     _tell(clip)
 
 

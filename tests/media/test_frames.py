@@ -101,6 +101,16 @@ def test_variable_rates_are_resampled_by_time(uneven, kind):
     assert read(info, trim=(2, 3)) == expected[60:90]  # 3.07 s in: what is seen is older than the cut
 
 
+def test_frames_missing_now_and_then_leave_the_rate(tmp_path):
+    """Every seventh frame missing is 30 a second with gaps, not 25.7 a second; so do encoders drop still frames."""
+    frames = [coded.frame(number) for number in range(140)]
+    drop = ("-vf", "select='mod(n,7)'", "-fps_mode", "vfr")
+    path = coded.encode(tmp_path / "a.mkv", frames, 30, *drop, *coded.H264)
+    info = media.probe(path)
+    assert info.fps == 30 and info.is_variable
+    assert read(info)[:20] == [1, 2, 3, 4, 5, 6, 6, 8, 9, 10, 11, 12, 13, 13, 15, 16, 17, 18, 19, 20]
+
+
 def test_jitter_is_not_variable(tmp_path, ffmpeg):
     """A phone's clock: 25.03 frames a second, each up to 8 ms off."""
     frames = [coded.frame(number) for number in range(200)]

@@ -1,5 +1,6 @@
 """The loop on a FOMM so small that a step takes a moment: learning, resume, safety."""
 
+import copy
 import json
 
 import pytest
@@ -164,6 +165,21 @@ def test_a_cut_off_checkpoint_is_named(trainer, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=path.name):
         trainer().run(resume=True)
+
+
+@pytest.mark.parametrize("part", ["flow", "copy"])
+def test_parts_of_the_generator_learn_alone(trainer, part):
+    weights = {"selection": 1.0, "deformed": 1.0, "keeping": 1.0, "pyramid": 1.0, "gradient": 1.0}
+    stage = {"name": part, "part": part, "crop": 32, "steps": 2, "size": 64, "batch": 2, "train": ["generator"]}
+    run = trainer(stages=[stage | {"keypoints": "true", "cross": 0.5, "weights": weights, "frozen_norms": True}])
+    dense = run.task.modules["generator"].dense_motion_network
+    before = [copy.deepcopy(module.state_dict()) for module in (dense.mask, run.task.modules["generator"].final)]
+    statistics = dense.hourglass.encoder.down_blocks[0].norm.running_mean.clone()
+    run.run()
+    after = (dense.mask.state_dict(), run.task.modules["generator"].final.state_dict())
+    moved = [not torch.equal(a["weight"], b["weight"]) for a, b in zip(before, after)]
+    assert moved == [part == "flow", part == "copy"]
+    assert torch.equal(dense.hourglass.encoder.down_blocks[0].norm.running_mean, statistics)
 
 
 def test_log_and_sheet(trainer):

@@ -136,8 +136,19 @@ def test_selection_prefers_the_motion_that_fits():
     truth = torch.rand(1, 3, 16, 16)
     sparse = torch.stack([truth, 1 - truth], 1)
     first = torch.stack([torch.ones(1, 16, 16), torch.zeros(1, 16, 16)], 1)
-    assert loss.selection(first, sparse, truth, None) == 0
-    assert loss.selection(first.flip(1), sparse, truth, None) > loss.selection(torch.full_like(first, 0.5), sparse, truth, None) > 0
+    assert loss.selection(first, sparse, truth, None) < 0.05
+    assert (
+        loss.selection(first.flip(1), sparse, truth, None)
+        > loss.selection(torch.full_like(first, 0.5), sparse, truth, None)
+        > 0
+    )
+
+
+def test_keeping_keeps_what_fits():
+    truth, wrong = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    keep, paint = torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    assert loss.keeping(keep, truth, truth, None) < loss.keeping(paint, truth, truth, None)
+    assert loss.keeping(paint, wrong, truth, None) < loss.keeping(keep, wrong, truth, None)
 
 
 def test_filled_vgg_is_frozen():

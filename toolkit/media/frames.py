@@ -181,7 +181,8 @@ def _decode(
     limit = ["-frames:v", str(span.limit)] if span.limit is not None else []
     raw = ["-f", "rawvideo", "-pix_fmt", "rgba" if channels == 4 else "rgb24", "pipe:1"]
     process = ffmpeg.Process(
-        [*moved, *seek, *steady, *ffmpeg.source(info.path), "-map", "0:V:0", "-vf", ",".join(filters), *limit, *raw], fetch=True
+        [*moved, *seek, *steady, *ffmpeg.source(info.path), "-map", "0:V:0", "-vf", ",".join(filters), *limit, *raw],
+        fetch=True,
     )
     count = 0
     try:

@@ -83,7 +83,7 @@ def draw(
 def each_with_all(
     identity: puppets.Identity, pose: puppets.Pose, group: int, poses: int
 ) -> tuple[puppets.Identity, puppets.Pose]:
-    """Pair I characters with their group's poses: rows ordered character, then pose. pose has I / group * poses rows."""
+    """Pair I characters with their group's poses: rows by character, then pose. pose has I / group * poses rows."""
     count = len(identity)
     characters = torch.arange(count).repeat_interleave(poses)
     rows = (torch.arange(count) // group).repeat_interleave(poses) * poses + torch.arange(poses).repeat(count)

@@ -102,7 +102,9 @@ class FommTask:
         return {n: stage.weights[n] * term(copy, pictures, None) for n, term in terms.items() if n in stage.weights}
 
     def _flow(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        """The dense motion alone learns to choose motions and what to keep, on its own small pictures: 20 times as fast."""
+        """The dense motion alone learns to choose motions and what to keep, on its own small pictures: 20 times as
+        fast.
+        """
         generator, found, weights = self.animator.generator, self.keypoints(batch, stage), stage.weights
         small, wanted = (generator.flow.down(view.picture) for view in (batch.source, batch.target))
         out = generator.move({"small": self._laid(small)}, found["driving"], found["source"])
@@ -180,7 +182,7 @@ class FommTask:
         }
 
     def _pictures(self, out: Mapping[str, Tensor], batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        """What puppets allow: L1 pyramids weighed by region, of the prediction and (early on) of the deformed source."""
+        """What puppets allow: L1 pyramids weighed by region, of the prediction and of the warped source."""
         weights, wanted, total = stage.weights, batch.target.picture, {}
         by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
         if "pyramid" in weights:

@@ -136,31 +136,31 @@ def selection(mask: Tensor, sparse: Tensor, truth: Tensor, weight: Tensor | None
     """Cross-entropy between the motions that the dense motion chose and those that fit.
 
     mask: B x K x h x w, the standing background first. sparse: B x K x C x h x w, the picture under each motion. truth:
-    B x C x h x w. A motion's error is averaged over 5 x 5 pixels, so that a chance likeness of colours does not count, and
-    standing still wins ties. Choosing is learned much sooner from this than from the error of the mixed flow, whose slope
-    vanishes for motions that are not chosen: without it half of the keypoints were never used.
+    B x C x h x w. A motion's error is averaged over 3 x 3 pixels, so that a chance likeness of colours does not
+    count, and standing still wins ties. Choosing is learned much sooner from this than from the error of the mixed
+    flow, whose slope vanishes for motions that are not chosen: without it half of the keypoints were never used.
     """
     with torch.no_grad():
-        error = F.avg_pool2d((sparse.float() - truth.float()[:, None]).abs().mean(2), 5, 1, 2, count_include_pad=False)
+        error = F.avg_pool2d((sparse.float() - truth.float()[:, None]).abs().mean(2), 3, 1, 1, count_include_pad=False)
         error[:, 0] -= 0.6 * sharpness
         wanted = (-error / sharpness).softmax(1)
     return weighted_mean(-(wanted * mask.clamp(min=1e-12).log()).sum(1, keepdim=True), weight)
 
 
 def keeping(occlusion: Tensor, deformed: Tensor, truth: Tensor, weight: Tensor | None, painted: float = 0.05) -> Tensor:
-    """What an occlusion map B x 1 x h x w would cost if painting erred by `painted` everywhere: it should keep the warped
-    picture where that errs less, and have the rest painted. deformed, truth: B x C x h x w; they get no gradient.
+    """What an occlusion map B x 1 x h x w would cost if painting erred by `painted` everywhere: it should keep the
+    warped picture where that errs less, and have the rest painted. deformed, truth: B x C x h x w; they get no
+    gradient.
     """
     error = F.avg_pool2d((deformed.float() - truth.float()).abs().mean(1, keepdim=True), 3, 1, 1).detach()
     return weighted_mean(occlusion * error + (1 - occlusion) * painted, weight)
 
 
-def keypoint_value(found: Tensor, true: Tensor, visible: Tensor | None = None) -> Tensor:
+def keypoint_value(found: Tensor, true: Tensor) -> Tensor:
     """Mean distance of keypoints B x K x 2 from where they are known to be (L1 and a little L2 for outliers), in grid
     units.
     """
-    error = (found - true).abs().sum(-1) + 2 * (found - true).square().sum(-1)
-    return error.mean() if visible is None else (error * visible).sum() / visible.sum().clamp(min=1)
+    return ((found - true).abs() + 2 * (found - true).square()).sum(-1).mean()
 
 
 def keypoint_jacobian(found: Tensor, true: Tensor) -> Tensor:

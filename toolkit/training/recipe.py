@@ -31,8 +31,8 @@ class Stage:
     (x 0.1 at each of `milestones`, shares of the stage). warmup: steps of linear increase.
     keypoints: where the motion comes from: "detector" (learns if trained) or "true" (the puppets' own anchors).
     noise: standard deviation of what is added to true keypoints, as a detector's error would.
-    part: what learns: "whole"; "flow": the dense motion alone; "copy": the generator alone, as an auto-encoder of random
-    crops of side `crop`.
+    part: what learns: "whole"; "flow": the dense motion alone; "copy": the generator alone, as an auto-encoder of
+    random crops of side `crop`.
     frozen_norms: batch norms use (and keep) their running statistics; scale and shift still learn. Small batches of
     different pictures have statistics so noisy that colours never get exact.
     cross: share of rows whose driver is another character (relative motion, true answer).
