@@ -15,7 +15,6 @@ from toolkit.training.data import HELD_OUT, draw
 from toolkit.training.evaluate import cases, evaluate, openness, reenact
 
 MINI = shipped("checkpoints/mini/fomm.safetensors")
-needs_mini = pytest.mark.skipif(not MINI.is_file(), reason="the mini has not been trained yet")
 
 
 class Still(Animator):
@@ -77,7 +76,6 @@ def test_metrics():
     assert metrics.nearest(result[0], torch.stack([truth[0], result[0]]), where[0]) == 1
 
 
-@needs_mini
 def test_the_mini_is_small_and_says_what_it_is():
     assert MINI.stat().st_size < 7e6
     animator = toolkit.load("mini-fomm")
@@ -91,14 +89,12 @@ def test_the_mini_is_small_and_says_what_it_is():
     assert counter.get_total_flops() < 10e9
 
 
-@needs_mini
 def test_the_mini_beats_not_moving_on_strangers():
     result = evaluate("mini-fomm", characters=4, batch=4)
     assert result.ratio("same") < 0.75 and result.ratio("cross") < 0.75
     assert result.ratio("same", "mouth") < 0.85 and result.ratio("cross", "mouth") < 0.9
 
 
-@needs_mini
 @pytest.mark.xfail(strict=False, reason="the first snapshot moves heads, but its lids and lips hardly follow yet")
 def test_the_mini_opens_mouths_and_shuts_eyes():
     """One character talks and blinks; another must do as it does."""
@@ -131,7 +127,6 @@ def test_the_mini_opens_mouths_and_shuts_eyes():
             assert moved < 0.9 * unmoved, name
 
 
-@pytest.mark.skipif(not shipped("checkpoints/mini/perception.safetensors").is_file(), reason="not trained yet")
 def test_the_perception_network_finds_landmarks_and_knows_characters_again():
     network = Perception.load(shipped("checkpoints/mini/perception.safetensors"))
     who, pose = puppets.identities(8, HELD_OUT + 31), puppets.poses(16, HELD_OUT + 32)

@@ -16,7 +16,7 @@ from toolkit.training.fomm import FommTask
 from toolkit.training.vgg import VGG19
 
 
-def close(ours, wanted, tolerance):
+def assert_near(ours, wanted, tolerance):
     torch.testing.assert_close(
         torch.as_tensor(ours).detach().reshape(wanted.shape), wanted, rtol=tolerance, atol=tolerance
     )
@@ -26,16 +26,16 @@ def test_golden_arithmetic():
     golden = case("fomm", "vox-256-maths")
     transform = RandomTransform(golden["tps_theta"], golden["tps_control_params"])
     points = golden["tps_points"]
-    close(loss.equivariance_value(golden["eq_driving_value"], transform, points), golden["eq_value_loss"], 2e-4)
+    assert_near(loss.equivariance_value(golden["eq_driving_value"], transform, points), golden["eq_value_loss"], 2e-4)
     jacobian = loss.equivariance_jacobian(
         golden["eq_driving_jacobian"], transform, points, golden["eq_transformed_jacobian"]
     )
-    close(jacobian, golden["eq_jacobian_loss"], 2e-4)
+    assert_near(jacobian, golden["eq_jacobian_loss"], 2e-4)
     real = {"prediction_map_1": golden["loss_map_real"], "feature_maps_1": [golden["loss_feature_real"]]}
     fake = {"prediction_map_1": golden["loss_map_fake"], "feature_maps_1": [golden["loss_feature_fake"]]}
-    close(loss.generator_gan(fake), golden["loss_gen_gan"], 2e-4)
-    close(loss.discriminator_gan(real, fake), golden["loss_disc_gan"], 2e-4)
-    close(loss.feature_matching(real, fake, [10]), golden["loss_feature"], 2e-4)
+    assert_near(loss.generator_gan(fake), golden["loss_gen_gan"], 2e-4)
+    assert_near(loss.discriminator_gan(real, fake), golden["loss_disc_gan"], 2e-4)
+    assert_near(loss.feature_matching(real, fake, [10]), golden["loss_feature"], 2e-4)
 
 
 def test_golden_vgg_features():
@@ -116,8 +116,8 @@ def test_golden_train_step(train_step):
 def test_golden_train_step_statistics(train_step):
     golden, task, _ = train_step
     detector, generator = task.modules["kp_detector"], task.modules["generator"]
-    close(detector.predictor.encoder.down_blocks[0].norm.running_mean, golden["kp_detector_running_mean"], 1e-4)
-    close(generator.first.norm.running_mean, golden["generator_running_mean"], 1e-4)
+    assert_near(detector.predictor.encoder.down_blocks[0].norm.running_mean, golden["kp_detector_running_mean"], 1e-4)
+    assert_near(generator.first.norm.running_mean, golden["generator_running_mean"], 1e-4)
 
 
 def test_pyramids_weigh_by_region():
