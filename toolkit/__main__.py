@@ -174,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME|FILE", help="a model's name or checkpoint file (default: the small one shipped)"
     )
     sub.add_argument(
-        "--mode", default="auto", help="auto, relative or absolute (default: %(default)s, the model's own)"
+        "--mode",
+        default="auto",
+        help="auto, relative, absolute, or avd where the model has it (default: %(default)s, the model's own)",
     )
     sub.add_argument(
         "--strength", type=float, default=1.0, help="1 is the driver's motion; less calms, more exaggerates"

@@ -61,7 +61,7 @@ def animate(
     driving: a clip, a folder of frames, or a `Motion` (also a saved one).
     model: a name, a checkpoint file or a loaded animator; None is the small model that ships with the toolkit.
     mode: "relative" (the picture moves as the driver moves from the reference frame on), "absolute" (it takes the
-        driver's own pose), or "auto", the model's default.
+        driver's own pose), "avd" (MRAA and TPSMM: shape and pose taken apart), or "auto", the model's default.
     adapt_scale: a larger or smaller head moves more or less.
     reference: where driver and picture are taken to agree: "best" (the driver's frame nearest to the picture's pose),
         "first", a frame number (int, from 0) or a time in seconds (float).
