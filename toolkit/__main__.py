@@ -100,7 +100,7 @@ def _train(args: argparse.Namespace) -> None:
 
     print(
         toolkit.train(
-            args.recipe, output=args.output, resume=args.resume, init=args.init, settings=dict(args.set or [])
+            args.recipe, output=args.output, resume=args.resume, init=args.init, settings=args.set or ()
         )
     )
 
@@ -142,13 +142,6 @@ def _trim(text: str) -> tuple[float | None, float | None]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is no part of a clip: give 2:5.5, 2: or :5 (seconds)") from None
     return begin, end
-
-
-def _setting(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is no setting: give key=value")
-    return key, value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -219,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     sub.add_argument("--init", metavar="FILE", help="begin with these weights")
     sub.add_argument(
-        "--set", type=_setting, action="append", metavar="KEY=VALUE", help="change a setting of the recipe"
+        "--set", action="append", metavar="KEY=VALUE", help="change a setting of the recipe"
     )
 
     sub = command("evaluate", _evaluate, "Measure a model on held-out drawn characters.")

@@ -271,12 +271,24 @@ class DenseMotion(nn.Module):
             warped = warp(small, motions.flatten(1, 2), self.align_corners)  # the flows stacked: B x C x (K+1)h x w
             out["sparse_deformed"] = warped.unflatten(2, (-1, height)).transpose(1, 2)  # B x (K+1) x C x h x w
             slots = torch.cat([slots, out["sparse_deformed"]], dim=2)
-        features = self.hourglass(slots.flatten(1, 2))
-        out["mask"] = self.mask(features).float().softmax(dim=1)
+        mask, occlusion = self.heads(self.hourglass(slots.flatten(1, 2)))
+        out["mask"] = mask.float().softmax(dim=1)
         out["deformation"] = (out["mask"][..., None] * motions).sum(1)
-        if self.occlusion is not None:
-            out["occlusion_map"] = self.occlusion(features).float().sigmoid()
+        if occlusion is not None:
+            out["occlusion_map"] = occlusion.float().sigmoid()
         return out
+
+    def heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The two 7 x 7 heads on the hourglass's output. In training as one convolution: a head with one output alone
+        takes half the time of the one with K + 1.
+        """
+        if self.occlusion is None:
+            return self.mask(features), None
+        if not self.training:
+            return self.mask(features), self.occlusion(features)
+        weight, bias = (torch.cat([getattr(m, n) for m in (self.mask, self.occlusion)]) for n in ("weight", "bias"))
+        both = F.conv2d(features, weight, bias, padding=3)
+        return both[:, :-1], both[:, -1:]
 
     def motions(
         self,

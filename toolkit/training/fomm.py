@@ -114,6 +114,7 @@ class FommTask:
             "selection": loss.selection(out["mask"], out["sparse_deformed"], wanted, by_region),
             "deformed": loss.pyramid_l1(deformed, wanted, by_region),
             "keeping": loss.keeping(out["occlusion_map"], deformed, wanted, None),
+            "following": loss.following(out["deformation"], batch.source.landmarks, batch.target.landmarks),
         }
         return {name: weights[name] * value for name, value in total.items() if name in weights}
 
@@ -196,6 +197,9 @@ class FommTask:
                 coarse = nn.functional.adaptive_avg_pool2d(coarse, small.shape[2:])
             fit = loss.selection(out["mask"], out["sparse_deformed"], small, coarse)
             total["selection"] = weights["selection"] * fit
+        if "following" in weights:
+            points = batch.source.landmarks, batch.target.landmarks
+            total["following"] = weights["following"] * loss.following(out["deformation"], *points)
         if "deformed" in weights:
             total["deformed"] = weights["deformed"] * loss.pyramid_l1(out["deformed"], wanted, by_region)
         return total

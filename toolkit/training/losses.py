@@ -166,3 +166,32 @@ def keypoint_value(found: Tensor, true: Tensor) -> Tensor:
 def keypoint_jacobian(found: Tensor, true: Tensor) -> Tensor:
     """mean |J - J_true| over B x K x 2 x 2."""
     return (found - true).abs().mean()
+
+
+# Pairs of iBUG points with nothing but one surface between them: what lies between them moves as they do.
+_EYES = [(a, b) for first in (36, 42) for a in range(first, first + 6) for b in range(a + 1, first + 6)]
+_BROWS = [(a, a + 1) for a in (*range(17, 21), *range(22, 26))] + [(18, 37), (20, 38), (23, 43), (25, 44)]
+_NOSE = [(27, 28), (28, 29), (29, 30), (30, 33), (31, 33), (33, 35), (27, 39), (27, 42), (31, 41), (35, 46), (33, 51)]
+_OUTER = [(48 + k, 48 + (k + 1) % 12) for k in range(12)] + [(48 + k, 60 - k) for k in range(1, 6)]
+_INNER = [(60 + k, 60 + (k + 1) % 8) for k in range(8)] + [(60 + k, 68 - k) for k in range(1, 4)]
+_LIPS = [(48, 60), (50, 61), (51, 62), (52, 63), (54, 64), (56, 65), (57, 66), (58, 67)]
+SPANS = _EYES + _BROWS + _NOSE + _OUTER + _INNER + _LIPS
+
+
+def following(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """How far the flow B x h x w x 2 (corner to corner) misses what it should read at the landmarks of the wanted
+    picture, and between them: mean L1 in units of -1 … 1.
+
+    source, target: B x 68 x 2, edge to edge. Colours can't tell which motion is right where they hardly change, as on
+    skin; and lids and lips are a few pixels of the map. A place between two points is drawn at random for each row.
+    """
+    pairs = torch.tensor(SPANS, device=flow.device)
+    share = torch.rand(len(flow), len(pairs), 1, device=flow.device)
+
+    def places(points: Tensor, side: Tensor) -> Tensor:
+        ends = points[:, pairs]
+        return torch.lerp(ends[:, :, 0], ends[:, :, 1], share) * (side / (side - 1))
+
+    side = torch.tensor([flow.shape[2], flow.shape[1]], device=flow.device)
+    read = F.grid_sample(flow.permute(0, 3, 1, 2).float(), places(target, side)[:, None], align_corners=True)
+    return (read[:, :, 0].mT - places(source, side)).abs().mean()
