@@ -1,7 +1,8 @@
 """How fast the toolkit is on this machine, beside what the machine can do and beside the published way.
 
-python -m benchmarks.speed            all of it, some minutes; close other programs first
-python -m benchmarks.speed --quick    without the clips
+python -m benchmarks.speed                        all of it, some minutes; close other programs first
+python -m benchmarks.speed --quick                without the clips
+python -m benchmarks.speed --models tpsmm mraa    these networks alone
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import dataclasses
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +22,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import toolkit
 from toolkit import device
-from toolkit.models import fomm
+from toolkit.models.base import Animator
 from toolkit.runner import Runner, prepare
 from toolkit.tuning import NAMES
 
-SIDE = 256
-FRAMES = 8  # of the plain loop and of each timed run
+from . import stages
+from .families import FAMILIES, MINI, SIDE, Family, Inputs, inputs, plain, seen, transferred
+
+FRAMES = 8  # of each timed run
+PLAIN = 2  # of the plain loop
 
 
-def seconds(work, runs: int = 3) -> float:
+def seconds(work: Callable[[], object], runs: int = 3) -> float:
     """The best of some runs after one to warm up."""
     work()
     best = float("inf")
@@ -39,7 +44,7 @@ def seconds(work, runs: int = 3) -> float:
     return best
 
 
-def gflop(work) -> float:
+def gflop(work: Callable[[], object]) -> float:
     """The billions of multiplications and additions that convolutions and matrix products really execute."""
     with FlopCounterMode(display=False) as counter:
         work()
@@ -54,145 +59,65 @@ def ceiling(dtype: torch.dtype) -> float:
     return gflop(lambda: layer(x)) / seconds(lambda: layer(x), runs=10)
 
 
-def lively(animator: nn.Module) -> nn.Module:
-    """Random weights that keep the signal alive from end to end, so that differences mean something."""
-    torch.manual_seed(0)
-    gains = {"final.weight": 0.3, "mask.weight": 4.0, "occlusion.weight": 6.0, "jacobian.weight": 0.5}
-    with torch.no_grad():
-        for name, weight in animator.named_parameters():
-            gain = next((gain for ending, gain in gains.items() if name.endswith(ending)), 2**0.5)
-            if weight.dim() == 4:
-                weight.normal_(0, gain / weight[0].numel() ** 0.5)
-    return animator.eval()
+def network(runner: Runner, given: Inputs) -> tuple[Callable[[], np.ndarray], np.ndarray]:
+    """The work for all frames, and the pictures as floats, T x H x W x C (to compare with)."""
+    picture, frames = given.pixels()
+    source = runner.encode(picture, **seen(runner, given.own))
+    reference = runner.motion(frames[:1], **seen(runner, given.points[:1]))
 
+    def motions():
+        return transferred(runner, source, runner.motion(frames, **seen(runner, given.points)), reference)
 
-def pictures(count: int) -> np.ndarray:
-    """Smooth moving patterns, uint8 count x SIDE x SIDE x 3."""
-    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
-    t = np.arange(count)[:, None, None] * 0.3
-    channels = [np.sin(6.3 * ((c + 1) * x + y) + t * (c + 1)) + np.cos(6.3 * (c + 2) * y - t) for c in range(3)]
-    return (127.5 + 60 * np.stack(channels, axis=-1)).clip(0, 255).astype(np.uint8)
-
-
-@torch.no_grad()
-def plain_loop(animator: nn.Module, picture: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """What the published demo does: one frame at a time, the picture encoded again each time, nothing fused."""
-
-    def tensor(array):
-        return torch.from_numpy(array.transpose(2, 0, 1)[None].copy()).float() / 255
-
-    source = tensor(picture)
-    kp_source = animator.kp_detector(source)
-    kp_initial = animator.kp_detector(tensor(frames[0]))
-    results = []
-    for frame in frames:
-        kp_driving = animator.kp_detector(tensor(frame))
-        kp = fomm.transfer_keypoints(kp_source, kp_driving, kp_initial)
-        out = animator.generator(source, kp_driving=kp, kp_source=kp_source)
-        results.append(out["prediction"][0].permute(1, 2, 0).numpy())
-    return np.stack(results)
-
-
-def network(runner: Runner, picture: np.ndarray, frames: np.ndarray):
-    """The work for each frame, and the pictures as floats (to compare with)."""
-    source, reference = runner.encode(picture), runner.motion(frames[:1])
-
-    def work():
-        motion = runner.transfer(source, runner.motion(frames), reference=reference)
-        return runner.render(source, motion)
+    def work() -> np.ndarray:
+        fresh = dataclasses.replace(source)  # a source may remember what the last run computed
+        return runner.render(fresh, motions())
 
     with torch.inference_mode():
-        motion = runner.transfer(source, runner.motion(frames), reference=reference)
+        motion = motions()
         batches = (motion[i : i + runner.plan.batch] for i in range(0, len(motion), runner.plan.batch))
         floats = torch.cat([runner._rendered(source, batch) for batch in batches]).permute(0, 2, 3, 1).numpy()
     return work, floats
 
 
-def against_plain(animator: nn.Module, name: str) -> None:
+def runners(animator: Animator) -> dict[str, Runner]:
+    """The animator in full precision, in half, and where tiles were chosen also without."""
+    out = {precision: prepare(animator, precision=precision) for precision in ("fp32", "bf16")}
+    if out["fp32"].plan.winograd:
+        out["untiled"] = Runner(animator, dataclasses.replace(out["fp32"].plan, winograd=False))
+    return out
+
+
+def against_plain(family: Family, animator: Animator) -> None:
     """Full and half precision beside the plain loop: speed, share of the ceiling, and equality of the numbers."""
-    frames = pictures(FRAMES + 1)
-    picture, frames = frames[0], frames[1:]
-    expected = plain_loop(animator, picture, frames)
-    plain = seconds(lambda: plain_loop(animator, picture, frames[:2]), runs=2) / 2
-    plain_gflop = gflop(lambda: plain_loop(animator, picture, frames[:2])) - gflop(
-        lambda: plain_loop(animator, picture, frames[:1])
+    given = inputs(animator, FRAMES)
+    frame = plain(family, animator, given)
+    expected = torch.cat([frame(index) for index in range(FRAMES)]).permute(0, 2, 3, 1).numpy()
+    alone = seconds(lambda: [frame(index) for index in range(1, 1 + PLAIN)], runs=2) / PLAIN
+    alone_gflop = gflop(lambda: frame(1))
+    top = {dtype: ceiling(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    print(f"\n{family.title}, {SIDE} x {SIDE}, network only")
+    print(
+        f"  plain loop  {1e3 * alone:7.1f} ms a frame  {alone_gflop:6.1f} GFLOP  "
+        f"{alone_gflop / alone:5.0f} GFLOP/s = {alone_gflop / alone / top[torch.float32]:4.2f} of the ceiling"
     )
-    print(f"\n{name}, {SIDE} x {SIDE}, network only")
-    print(f"  plain loop  {1e3 * plain:7.1f} ms a frame  {plain_gflop:6.1f} GFLOP  {plain_gflop / plain:5.0f} GFLOP/s")
-    runners = {precision: prepare(animator, precision=precision) for precision in ("fp32", "bf16")}
-    if runners["fp32"].plan.winograd:
-        runners["untiled"] = Runner(animator, dataclasses.replace(runners["fp32"].plan, winograd=False))
-    for precision, runner in runners.items():
-        top = ceiling(runner.plan.dtype)
-        work, floats = network(runner, picture, frames)
+    made = runners(animator)
+    for name, runner in made.items():
+        work, floats = network(runner, given)
         took = seconds(work) / FRAMES
         executed = gflop(work) / FRAMES
         difference = np.abs(floats - expected)
+        share = executed / took / top[runner.plan.dtype]
         print(
-            f"  {precision:10}  {1e3 * took:7.1f} ms a frame  {executed:6.1f} GFLOP  "
-            f"{executed / took:5.0f} GFLOP/s = {executed / took / top:4.2f} of the ceiling ({top:.0f})  "
-            f"{plain / took:5.2f} x plain  differs by {difference.max():.1e} at most, "
+            f"  {name:10}  {1e3 * took:7.1f} ms a frame  {executed:6.1f} GFLOP  "
+            f"{executed / took:5.0f} GFLOP/s = {share:4.2f} of the ceiling ({top[runner.plan.dtype]:.0f})  "
+            f"{alone / took:5.2f} x plain  differs by {difference.max():.1e} at most, "
             f"{255 * difference.mean():.3f}/255 on average  [{runner.plan}]"
         )
-
-
-STAGES = (
-    "kp_detector",
-    "generator.dense_motion_network",
-    "generator.bottleneck",
-    "generator.up_blocks.",
-    "generator.final",
-)
-
-
-def stages(animator: nn.Module, precision: str) -> None:
-    """Where the time of a FOMM goes: its submodules, and the rest (warp, occlusion, sigmoid, uint8)."""
-    frames = pictures(FRAMES + 1)
-    runner = prepare(animator, precision=precision)
-    source = runner.encode(frames[0])
-    parts = {
-        name: part
-        for name, part in runner._net.named_modules()
-        if name in STAGES or (name.startswith(STAGES) and name.split(".")[-1].isdigit() and name.count(".") == 2)
-    }
-    counter = FlopCounterMode(display=False)
-    times, flops = dict.fromkeys(parts, 0.0), dict.fromkeys(parts, 0.0)
-
-    def enter(name):
-        times[name] -= time.perf_counter()
-        flops[name] -= counter.get_total_flops()
-
-    def leave(name):
-        times[name] += time.perf_counter()
-        flops[name] += counter.get_total_flops()
-
-    hooks = []
-    for name, part in parts.items():
-        hooks.append(part.register_forward_pre_hook(lambda *_, name=name: enter(name)))
-        hooks.append(part.register_forward_hook(lambda *_, name=name: leave(name)))
-
-    def work():
-        runner.render(source, runner.motion(frames[1:]))
-
-    work()  # half precision is checked on the first frames
-    flops.update(dict.fromkeys(parts, 0.0))
-    with counter:
-        work()
-    executed, total = {name: flops[name] / FRAMES / 1e9 for name in parts}, counter.get_total_flops() / FRAMES / 1e9
-    best, whole = dict.fromkeys(parts, float("inf")), float("inf")
-    for _ in range(3):
-        times.update(dict.fromkeys(parts, 0.0))
-        begin = time.perf_counter()
-        work()
-        whole = min(whole, (time.perf_counter() - begin) / FRAMES)
-        best = {name: min(best[name], times[name] / FRAMES) for name in parts}
-    for hook in hooks:
-        hook.remove()
-    print(f"\nStages, {precision} [{runner.plan}]")
-    rows = [(name, best[name], executed[name]) for name in parts]
-    rows += [("the rest", whole - sum(best.values()), total - sum(executed.values())), ("all", whole, total)]
-    for name, took, gflops in rows:
-        print(f"  {name:32} {1e3 * took:7.2f} ms a frame  {gflops:6.2f} GFLOP  {gflops / took:5.0f} GFLOP/s")
+    for name, runner in made.items():
+        work, _ = network(runner, given)
+        print(f"\nStages, {family.title}, {name} [{runner.plan}]")
+        stages.by_stage(runner._net, family.stages, work, FRAMES)
+        stages.by_kind(work, FRAMES)
 
 
 def file_to_file(model, name: str, trim: float | None) -> None:
@@ -209,39 +134,33 @@ def file_to_file(model, name: str, trim: float | None) -> None:
         from toolkit import media
 
         count = sum(1 for _ in media.read_frames(out))
-    frames = pictures(runner.plan.batch)
-    source = runner.encode(pictures(1)[0])
-
-    def work():
-        return runner.render(source, runner.motion(frames))
-
-    alone = seconds(work) / len(frames) * count
+    picture, frames = inputs(runner, runner.plan.batch).pixels()
+    source = runner.encode(picture)
+    alone = seconds(lambda: runner.render(source, runner.motion(frames))) / len(frames) * count
     print(
         f"  {name:16} {count} frames: {whole:6.2f} s = {count / whole:5.1f} frames a second; "
         f"network alone {alone:6.2f} s = {count / alone:5.1f}; {100 * (whole / alone - 1):+.0f} %  [{runner.plan}]"
     )
 
 
-def run_all(quick: bool = False) -> None:
-    """Print every table (`python -m toolkit bench`)."""
+def run_all(models: Sequence[str] = (), quick: bool = False) -> None:
+    """Print every table (`python -m toolkit bench`). models: the networks of these families alone, and no clips."""
     print(device.describe(device.pick()), f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     for dtype in (torch.float32, torch.bfloat16):
         print(f"ceiling {NAMES[dtype]}: {ceiling(dtype):.0f} GFLOP/s")
-    vox = lively(toolkit.build("fomm", "vox-256"))
-    against_plain(vox, "FOMM vox-256")
-    for precision in ("fp32", "bf16"):
-        stages(vox, precision)
-    mini = None
-    with contextlib.suppress(toolkit.ToolkitError):
-        mini = toolkit.load("mini-fomm")
-        against_plain(mini, "mini-fomm")
-    if quick:
+    for name in models or FAMILIES:
+        try:
+            animator = FAMILIES[name].animator()
+        except toolkit.ToolkitError as error:  # the mini's file is not here
+            print(f"\n{FAMILIES[name].title}: {error}")
+            continue
+        against_plain(FAMILIES[name], animator)
+    if models or quick:
         return
     print("\nFile to file")
-    with contextlib.suppress(toolkit.InputError):
-        file_to_file(vox, "FOMM vox-256", trim=2.0)
-        if mini is not None:
-            file_to_file(mini, "mini-fomm", trim=None)
+    with contextlib.suppress(toolkit.ToolkitError):
+        file_to_file(FAMILIES["fomm"].animator(), "FOMM vox-256", trim=2.0)
+        file_to_file(MINI, MINI, trim=None)
     from benchmarks import memory
 
     memory.run_all()
@@ -250,4 +169,8 @@ def run_all(quick: bool = False) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="without the clips")
-    run_all(parser.parse_args().quick)
+    parser.add_argument(
+        "--models", nargs="+", choices=FAMILIES, default=(), help="the networks of these families alone"
+    )
+    given = parser.parse_args()
+    run_all(given.models, given.quick)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import toolkit
-from toolkit import media, pipeline, puppets
+from toolkit import driving, media, pipeline, puppets
 from toolkit.models.base import Motion
 
 SIZE = 256
@@ -117,12 +117,12 @@ def test_smoothing_has_no_lag_and_zero_touches_nothing(files):
     impulse = torch.zeros(21, 1, 2)
     impulse[10] = 1
     motion = Motion("fomm", {"value": impulse, "jacobian": torch.eye(2).repeat(21, 1, 1, 1)})
-    out = pipeline.smoothed(motion, ("value",), 1.5)["value"][:, 0, 0]
+    out = driving.smoothed(motion, ("value",), 1.5)["value"][:, 0, 0]
     assert int(out.argmax()) == 10
     assert torch.allclose(out, out.flip(0), atol=1e-6)
     assert float(out.sum()) == pytest.approx(1, abs=1e-5)
     flat = Motion("fomm", {"value": torch.full((7, 1, 2), 0.3)})
-    assert torch.allclose(pipeline.smoothed(flat, ("value",), 2.0)["value"], flat["value"], atol=1e-6)
+    assert torch.allclose(driving.smoothed(flat, ("value",), 2.0)["value"], flat["value"], atol=1e-6)
 
     rows = []
     for amount in (0.0, 1.0):
@@ -138,7 +138,7 @@ def test_lost_rows_do_not_pull_their_neighbours():
     value[4] = 1000
     valid = torch.ones(9, dtype=torch.bool)
     valid[4] = False
-    out = pipeline.smoothed(Motion("fomm", {"value": value}, valid), ("value",), 1.0)
+    out = driving.smoothed(Motion("fomm", {"value": value}, valid), ("value",), 1.0)
     assert float(out["value"].abs().max()) == 0
 
 

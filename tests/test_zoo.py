@@ -14,9 +14,10 @@ from tests.golden_case import pictures
 from tests.models.test_fomm import SMALL, small
 from toolkit import zoo
 from toolkit.errors import CheckpointError, ConfigError, OutputError
-from toolkit.models import build
+from toolkit.models import FAMILIES, build
 from toolkit.models.base import Motion
 from toolkit.models.fomm import PUBLISHED
+from toolkit.zoo import weights
 
 
 @pytest.fixture(autouse=True)
@@ -94,16 +95,16 @@ def test_published_layout(tmp_path, legacy, prefix):
 def test_recognises_published_files(tmp_path, file, built, name):
     path = write(published_size(built), tmp_path / file)
     parts, _ = zoo.read(path)
-    family, found = zoo._recognise(path, parts, {})
+    family, found = zoo.recognise(path, parts, {})
     assert family == "fomm"
     assert {part: build_sections(built)[part] for part in found} == found
-    known, note = zoo._name(zoo.FAMILIES[family], found, path)
+    known, note = zoo.name_of(FAMILIES[family], found, path)
     assert known == name
     assert ("vox-256, vox-adv-256" in note) == (file == "face.pth.tar")
 
 
 def build_sections(name):
-    return zoo.FAMILIES["fomm"].sections(PUBLISHED[name])
+    return FAMILIES["fomm"].sections(PUBLISHED[name])
 
 
 def test_loads_a_file_of_published_size(tmp_path):
@@ -241,7 +242,7 @@ def test_names(tmp_path, monkeypatch):
         zoo.load("other.safetensors")
     with pytest.raises(CheckpointError, match="folder"):
         zoo.load(tmp_path)
-    monkeypatch.setattr(zoo, "shipped", lambda relative: tmp_path / relative)
+    monkeypatch.setattr(weights, "shipped", lambda relative: tmp_path / relative)
     with pytest.raises(CheckpointError, match="mini-fomm.*missing.*train mini-fomm"):
         zoo.load("mini-fomm")
     (tmp_path / "checkpoints" / "mini").mkdir(parents=True)

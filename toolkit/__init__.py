@@ -17,10 +17,13 @@ __version__ = "0.1.0"
 # verb -> the module that has it
 _VERBS = {
     "animate": "pipeline",
-    "Track": "pipeline",
+    "chorus": "ensemble",
+    "compare": "ensemble",
+    "Track": "track",
     "build": "models",
     "load": "zoo",
     "save": "zoo",
+    "fetch": "zoo",
     "Motion": "models.base",
     "Source": "models.base",
     "Clip": "clip",
@@ -32,6 +35,7 @@ _VERBS = {
     "InputError": "errors",
     "OutputError": "errors",
     "CheckpointError": "errors",
+    "FetchError": "errors",
     "ConfigError": "errors",
 }
 
@@ -40,17 +44,21 @@ __all__ = ["__version__", *_VERBS]
 if TYPE_CHECKING:
     from .clip import Clip
     from .device import info
-    from .errors import CheckpointError, ConfigError, InputError, OutputError, ToolkitError
+    from .ensemble import chorus, compare
+    from .errors import CheckpointError, ConfigError, FetchError, InputError, OutputError, ToolkitError
     from .models import build
     from .models.base import Motion, Source
     from .paths import sample
-    from .pipeline import Track, animate
+    from .pipeline import animate
+    from .track import Track
     from .training import train
     from .training.evaluate import evaluate
-    from .zoo import load, save
+    from .zoo import fetch, load, save
 
 
 def __getattr__(name: str) -> Any:
+    if name == "zoo":
+        return import_module(f"{__name__}.zoo")
     if name not in _VERBS:
         raise AttributeError(f"module 'toolkit' has no attribute '{name}'")
     value = getattr(import_module(f"{__name__}.{_VERBS[name]}"), name)

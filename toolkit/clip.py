@@ -112,9 +112,9 @@ class Clip:
                 note = note.replace("A small preview", f"A small preview of the first {PREVIEW:.0f} s", 1)
         url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
         shown = (
-            f'<img src="{url}" width="{width}" alt="">'
+            f'<img src="{url}" width="{width}" style="max-width: 100%" alt="">'
             if kind in PICTURES.values()
-            else f'<video src="{url}" width="{width}" controls loop playsinline></video>'
+            else f'<video src="{url}" width="{width}" style="max-width: 100%" controls loop playsinline></video>'
         )
         return f"<div>{shown}<br><small>{note}</small></div>"
 

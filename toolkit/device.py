@@ -190,7 +190,7 @@ def _weights() -> dict[str, int]:
     """Files of weights that ship and that were downloaded: name -> bytes."""
     found = {}
     for folder in (shipped("checkpoints/mini"), weights_folder()):
-        for file in sorted(folder.glob("*")) if folder.is_dir() else ():
+        for file in sorted([*folder.glob("*"), *folder.glob("*/*")]):
             if file.suffix in WEIGHTS and file.is_file():
-                found[f"{folder.name}/{file.name}"] = file.stat().st_size
+                found[f"{file.parent.name}/{file.name}"] = file.stat().st_size
     return found

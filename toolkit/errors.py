@@ -25,5 +25,9 @@ class CheckpointError(ToolkitError):
     """A file of weights that cannot be loaded."""
 
 
+class FetchError(CheckpointError):
+    """Weights that no mirror gives, or that came wrong."""
+
+
 class ConfigError(ToolkitError, ValueError):
     """An argument, mode, recipe or configuration that does not exist or does not fit."""

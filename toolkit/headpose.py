@@ -31,16 +31,16 @@ BOX = [(x * side, y, z) for side in (1, -1) for x, y, z in ((10, 10.5, 17), (7, 
 
 
 def head_pose(landmarks: Tensor, height: int = HEIGHT, width: int = WIDTH) -> tuple[Tensor, Tensor]:
-    """Landmarks T x 68 x 2 (iBUG order, pixels of frames of height x width) -> rotations T x 3 x 3 and translations
-    T x 3, float64 on the CPU.
+    """Landmarks T x 68 x 2 (iBUG order, -1 … 1 from edge to edge of frames of height x width) -> rotations T x 3 x 3
+    and translations T x 3, float64 on the CPU.
 
-    Frames of another size than 640 x 480 are taken to fill that of the camera as far as they fit, in its middle. Rows
+    Frames of another shape than 640 x 480 are taken to fill that of the camera as far as they fit, in its middle. Rows
     with NaN have a NaN translation.
     """
     model = torch.tensor(list(MODEL.values()), dtype=torch.float64)  # 10 x 3
     points = landmarks[:, list(MODEL)].detach().to("cpu", torch.float64)
-    scale = min(WIDTH / width, HEIGHT / height)
-    seen = (points - points.new_tensor([width / 2, height / 2])) * (scale / FOCAL)  # T x 10 x 2, focal length 1
+    half = points.new_tensor([width, height]) * (min(WIDTH / width, HEIGHT / height) / 2)
+    seen = (points * half - 0.5) / FOCAL  # T x 10 x 2, focal length 1; whole numbers are the pixels' centres
     rotation, translation = _start(model, seen)
     error, damping = _error(model, seen, rotation, translation), torch.full((len(seen), 1, 1), 1e-3, dtype=seen.dtype)
     for _ in range(100):  # Levenberg and Marquardt; it takes about ten

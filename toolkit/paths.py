@@ -34,6 +34,12 @@ def weights_folder() -> Path:
     return _user_cache() / "living-pictures"
 
 
+def torch_hub() -> Path:
+    """Where torch.hub, and with it face-alignment, looks for downloaded weights."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser() / "hub" / "checkpoints"
+
+
 def _user_cache() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")

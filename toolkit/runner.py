@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import gc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from . import device as devices
 from .errors import ConfigError, ToolkitError
 from .models.base import Animator, Motion, Source
-from .models.fast import quicken
+from .models.fast import MapNorm, quicken
 from .models.layers import Hourglass
 from .tuning import NAMES, PRECISIONS, Plan, measured, starting, timed
 
@@ -51,12 +51,13 @@ class Runner:
     float32 on the CPU.
 
     plan: how it runs; it changes when memory runs out or half precision fails. notes: what was changed, in sentences
-    for people.
+    for people. parameters: the number of the model's weights.
     """
 
     def __init__(self, animator: Animator, plan: Plan, check: bool = True) -> None:
         self.info, self.linear, self.plan = animator.info, tuple(animator.linear), plan
         self.notes: list[str] = []
+        self.parameters = sum(parameter.numel() for parameter in animator.parameters())
         if plan.device.type == "cpu":
             devices.keep_memory()
         self._original = animator
@@ -68,25 +69,29 @@ class Runner:
         """Device and plan in one line."""
         return f"{devices.describe(self.plan.device)}, {self.plan}"
 
-    def check_mode(self, mode: str) -> str:
+    def check_mode(self, mode: str, strength: float = 1.0) -> str:
         """As `Animator.check_mode`: resolve "auto", or ConfigError."""
-        return self._net.check_mode(mode)
+        return self._net.check_mode(mode, strength)
 
     # -- the four steps -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def encode(self, picture: np.ndarray, landmarks: Tensor | None = None) -> Source:
+    def encode(self, picture: np.ndarray | Sequence[np.ndarray], landmarks: Tensor | None = None) -> Source:
         """A picture H x W x C -> what depends on it alone. In full precision: it is done once, and may be saved.
 
-        Several pictures, B x H x W x C, are B sources. landmarks: for a model that asks for them (`info.needs`).
+        An array B x H x W x C is B sources; a list of pictures is one source seen several times (`info.views`).
+        landmarks: one row a picture, for a model that asks for them (`info.needs`).
         """
-        pictures = self._tensor(picture if picture.ndim == 4 else picture[None])
+        if isinstance(picture, np.ndarray):
+            pictures = self._tensor(picture if picture.ndim == 4 else picture[None])
+        else:
+            pictures = [self._tensor(view[None]) for view in picture]
         with _exact(self.plan):
             return self._net.encode(pictures, **self._landmarks(landmarks))
 
     @torch.no_grad()
     def motion(self, frames: np.ndarray, landmarks: Tensor | None = None) -> Motion:
-        """Driving frames T x H x W x C (landmarks T x …, for a model that asks for them) -> their motion, T rows."""
+        """Driving frames T x H x W x C (landmarks T x 68 x 2, where a model needs them) -> their motion, T rows."""
 
         def work(rows: slice) -> Motion:
             few = landmarks[rows] if landmarks is not None else None
@@ -233,7 +238,7 @@ def private(animator: Animator, plan: Plan) -> Animator:
     if plan.dtype != torch.float32:
         exact = tuple(name + "." for name in animator.exact)
         for name, part in net.named_modules():
-            if not f"{name}.".startswith(exact) and not isinstance(part, nn.modules.batchnorm._BatchNorm):
+            if not f"{name}.".startswith(exact) and not isinstance(part, (nn.modules.batchnorm._BatchNorm, MapNorm)):
                 _round(part, plan.dtype)
     return net
 
@@ -258,11 +263,12 @@ def _seconds_a_frame(animator: Animator, plan: Plan) -> float:
     info, side = animator.info, animator.info.size
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (plan.batch, side, side, 4), dtype=np.uint8)
-    points = torch.from_numpy(rng.uniform(0, side, (plan.batch, 68, 2))).float() if "landmarks" in info.needs else None
-    source = runner.encode(noise[:1, ..., : info.channels], points[:1] if points is not None else None)
+    points = torch.from_numpy(rng.uniform(-1, 1, (plan.batch, 68, 2))).float() if info.needs else None
+    source = runner.encode(noise[:1, ..., : info.channels], points[:1] if info.needs else None)
 
     def work() -> None:
-        runner.render(source, runner.motion(noise[..., :3], points))
+        # A new source each time: it may remember what the last call computed.
+        runner.render(dataclasses.replace(source), runner.motion(noise[..., :3], points))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a batch that does not fit is no news here

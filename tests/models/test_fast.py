@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from toolkit.models.fast import PatchConv, PhasedConv, PhasedUp, Winograd, quicken
-from toolkit.models.layers import ResBlock, UpBlock
+from toolkit.models.fast import MapNorm, PatchConv, PhasedConv, PhasedUp, Winograd, quicken
+from toolkit.models.layers import ResBlock, UpBlock, instance_norm
 from toolkit.models.motion import warp
 
 
@@ -18,11 +18,16 @@ def trained(module):
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_(generator=generator)
             part.running_var.uniform_(0.5, 2, generator=generator)
+        if isinstance(part, nn.InstanceNorm2d):
+            part.weight.normal_(generator=generator)
+            part.bias.normal_(generator=generator)
     return module.double().eval()
 
 
 PARTS = {
     "up": (lambda: UpBlock(5, 7), PhasedUp),
+    "up with instance norm": (lambda: UpBlock(5, 7, norm=instance_norm), PhasedUp),
+    "instance norm": (lambda: instance_norm(5), MapNorm),
     "head": (lambda: nn.Conv2d(5, 3, 7, padding=3), PhasedConv),
     "single": (lambda: nn.Conv2d(5, 1, 7), PhasedConv),
     "residual": (lambda: ResBlock(5), ResBlock),
@@ -47,6 +52,15 @@ def test_equal_numbers(name, winograd, monkeypatch):
         for layout in (torch.channels_last, torch.contiguous_format):
             x = torch.randn(2, 5, *size, dtype=torch.float64).contiguous(memory_format=layout)
             assert torch.allclose(quick(x), plain(x), rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_norm_of_maps_far_from_zero():
+    """Where a map's mean is many times its spread, sums of squares would lose all digits."""
+    torch.manual_seed(0)
+    plain = instance_norm(3)
+    x = (torch.randn(2, 3, 128, 128) + 50).contiguous(memory_format=torch.channels_last)
+    assert (MapNorm(plain)(x) - plain.double()(x.double())).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -255,7 +255,7 @@ def test_spectral_norm_is_torch_s():
 def test_steps(layout):
     """Batch 1 = batch N, one source = its rows, folded = unfolded, cached = uncached; what comes out is a picture."""
     animator = small(layout)
-    assert animator.info.needs == {"landmarks"}
+    assert animator.info.needs == {"landmarks", "picture landmarks"} and animator.info.views
     own, driven = points(2), points(3, seed=1)
     persons, frames = pictures(64, 64, 0.0, 0.4), pictures(64, 64, 0.3, 0.6, 0.9)
     source, motion = animator.encode(persons[:1], own[:1]), animator.motion(frames, landmarks=driven)

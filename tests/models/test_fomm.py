@@ -134,7 +134,8 @@ def whole(name):
     }
     if name == "vox-256":
         for what, rows in (("source", picture), ("driving", frames)):
-            out[f"kp_{what}_heatmap"] = detector.heatmap(detector.predictor(detector.down(rows)))
+            logits = detector.kp(detector.predictor(detector.down(rows)))
+            out[f"kp_{what}_heatmap"] = motion.softmax_heatmap(logits, detector.temperature)
         out["kp_source_down"] = detector.down(picture)
         out["kp_source_feature"] = detector.predictor(detector.down(picture))
         out["frame2_gen_first"] = generator.first(picture)

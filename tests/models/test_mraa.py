@@ -362,7 +362,7 @@ def test_published_files_are_known(tmp_path, name):
     for file in (f"{name}.pth", "00000029-checkpoint.pth"):
         path = tmp_path / file
         found = MRAA.recognise(parts)
-        known, note = zoo._name(MRAA, found, path)
+        known, note = zoo.name_of(MRAA, found, path)
         assert known == (name if file.startswith(name) or not alike else "vox256")
         assert ("vox256, taichi256, ted384" in note) == (alike and not file.startswith(name))
 

@@ -330,8 +330,8 @@ def test_published_files_are_known(tmp_path, name):
     for file in (f"{name[:-4]}.pth.tar", "00000099-checkpoint.pth.tar"):
         path = published_file(tmp_path / file, name)
         parts, _ = zoo.read(path)
-        family, found = zoo._recognise(path, parts, {})
-        known, note = zoo._name(TPSMM, found, path)
+        family, found = zoo.recognise(path, parts, {})
+        known, note = zoo.name_of(TPSMM, found, path)
         assert family == "tpsmm"
         assert known == (name if name in ("vox-256", "mgif-256") or "0" not in file else "vox-256")
         assert ("ted-384" in note) == ("0" in file and name != "mgif-256")

@@ -182,6 +182,18 @@ def test_parts_of_the_generator_learn_alone(trainer, part):
     assert torch.equal(dense.hourglass.encoder.down_blocks[0].norm.running_mean, statistics)
 
 
+def test_a_window_is_decoded_alone(trainer):
+    weights = {"pyramid": 1.0, "gradient": 1.0, "selection": 1.0, "following": 1.0, "deformed": 1.0}
+    stage = {"name": "whole", "steps": 2, "size": 64, "window": 32, "batch": 2, "train": ["generator"]}
+    run = trainer(stages=[stage | {"keypoints": "true", "cross": 0.5, "weights": weights}])
+    generator = run.task.modules["generator"]
+    parts = (generator.first.conv, generator.final, generator.dense_motion_network.mask)
+    before = [part.weight.clone() for part in parts]
+    losses = run.advance()
+    assert set(losses) == {*weights, "total"}
+    assert [not torch.equal(a, b.weight) for a, b in zip(before, parts)] == [False, True, True]  # the encoder rests
+
+
 def test_log_and_sheet(trainer):
     run = trainer(measure=7, sheet=7)
     run.run()

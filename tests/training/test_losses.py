@@ -8,7 +8,7 @@ import torch
 from tests.golden.fill import fill
 from tests.golden_case import case, pictures
 from toolkit.models.layers import ImagePyramid
-from toolkit.models.motion import RandomTransform
+from toolkit.models.motion import RandomTransform, coordinate_grid
 from toolkit.training import Recipe
 from toolkit.training import losses as loss
 from toolkit.training.data import Batch, View
@@ -149,6 +149,28 @@ def test_keeping_keeps_what_fits():
     keep, paint = torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
     assert loss.keeping(keep, truth, truth, None) < loss.keeping(paint, truth, truth, None)
     assert loss.keeping(paint, wrong, truth, None) < loss.keeping(keep, wrong, truth, None)
+
+
+def test_keeping_has_a_slope_where_the_map_is_saturated():
+    logits = torch.full((1, 1, 8, 8), -9.0, requires_grad=True)
+    truth = torch.zeros(1, 3, 8, 8)
+    loss.keeping(logits.sigmoid(), truth, truth, None).backward()
+    assert (logits.grad * 64 < -0.5).all()
+
+
+def test_following_wants_the_motion_that_lands_on_the_landmarks():
+    torch.manual_seed(0)
+    source = 0.5 * torch.rand(2, 68, 2) - 0.25
+    shift = torch.tensor([0.1, -0.2])
+    grid = coordinate_grid(16, 16).view(1, 16, 16, 2)
+    right, still = grid + shift * (16 / 15), grid
+    motions = torch.stack([still, right], 1).expand(2, -1, -1, -1, -1)
+
+    def chosen(share: float) -> torch.Tensor:
+        mask = torch.tensor([1 - share, share])[None, :, None, None].expand(2, 2, 16, 16)
+        return loss.following(mask, motions, source, source - shift)
+
+    assert chosen(1.0) < 1e-3 < chosen(0.5) < chosen(0.0)
 
 
 def test_filled_vgg_is_frozen():

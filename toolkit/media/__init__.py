@@ -3,6 +3,7 @@
 from .files import MARK, check_output, free_name
 from .fit import Fit, beside, fit, resize
 from .frames import Frames, expected_frames, read_frames
+from .grid import Grid
 from .pictures import flatten, read_picture, write_picture
 from .probe import ClipInfo, SoundInfo, probe, probe_sound
 from .rates import as_rate
@@ -14,6 +15,7 @@ __all__ = [
     "ClipInfo",
     "Fit",
     "Frames",
+    "Grid",
     "SoundInfo",
     "Writer",
     "as_rate",

@@ -113,9 +113,13 @@ def extend(frame: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def beside(frames: Sequence[np.ndarray], height: int | None = None) -> np.ndarray:
-    """Put uint8 H x W x C frames side by side, all scaled to one height (that of the last), without transparency."""
+    """Put uint8 H x W x C frames side by side, all scaled to one height (that of the last). Several lose their
+    transparency, a single one keeps it.
+    """
     height = height or frames[-1].shape[0]
     widths = [max(1, round(frame.shape[1] * height / frame.shape[0])) for frame in frames]
+    if len(frames) == 1:
+        return resize(frames[0], (height, widths[0]))
     return np.concatenate([resize(flatten(f), (height, width)) for f, width in zip(frames, widths)], axis=1)
 
 

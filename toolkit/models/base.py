@@ -28,9 +28,10 @@ class Info:
 
     model, config: family ("fomm") and configuration name ("vox-256"; "custom" for a mapping). size: picture side in
     pixels the model was trained at; multiple: both sides must be a multiple of it. channels: 3 (RGB) or 4 (RGBA).
-    modes, mode: what `transfer` accepts, and what "auto" means. needs: inputs beyond the frames, e.g. {"landmarks"}.
-    crop: "face", "head" or "whole", as the training pictures were cut. domain: what it was trained on, in words. drawn:
-    it has only ever seen drawn heads. licence: of the weights.
+    modes, mode: what `transfer` accepts, and what "auto" means. needs: inputs beyond the pictures, "landmarks" (of the
+    driving frames) and "picture landmarks". views: `encode` takes several pictures of one person, as a list. crop:
+    "face", "head" or "whole", as the training pictures were cut. domain: what it was trained on, in words. drawn: it
+    has only ever seen drawn heads. licence: of the weights.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Info:
     modes: tuple[str, ...] = ("absolute", "relative")
     mode: str = "relative"
     needs: frozenset[str] = frozenset()
+    views: bool = False
     crop: str = "face"
     domain: str = ""
     drawn: bool = False

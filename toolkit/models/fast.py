@@ -1,6 +1,6 @@
 """The same numbers with less work: what a private copy for inference computes otherwise than the trainable module.
 
-`quicken` folds norms into convolutions and exchanges four kinds of parts. Each exchange is exact algebra on the
+`quicken` folds norms into convolutions and exchanges five kinds of parts. Each exchange is exact algebra on the
 weights; only rounding differs. The quickened module no longer has the published keys and is not for training.
 """
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ResBlock, UpBlock, fold_norms
+from .layers import ResBlock, UpBlock, fold_norms, map_moments
 
 
 def quicken(module: nn.Module, winograd: bool = False) -> nn.Module:
@@ -22,15 +22,40 @@ def quicken(module: nn.Module, winograd: bool = False) -> nn.Module:
     fold_norms(module)
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, UpBlock) and isinstance(child.norm, nn.Identity) and child.conv.kernel_size == (3, 3):
-                setattr(parent, name, PhasedUp(child.conv))
+            if isinstance(child, UpBlock) and child.conv.kernel_size == (3, 3):
+                setattr(
+                    parent, name, PhasedUp(child.conv, MapNorm(child.norm) if MapNorm.fits(child.norm) else child.norm)
+                )
+            elif MapNorm.fits(child):
+                setattr(parent, name, MapNorm(child))
             elif isinstance(child, nn.Conv2d) and PhasedConv.fits(child):
                 setattr(parent, name, PhasedConv(child))
             elif winograd and getattr(parent, "tiled", isinstance(parent, ResBlock)) and Winograd.fits(child):
                 setattr(parent, name, Winograd(child))
             elif isinstance(child, nn.Conv2d) and PatchConv.fits(child):
                 setattr(parent, name, PatchConv.of(child))
-    return module
+    return module.eval()  # the new parts too
+
+
+class MapNorm(nn.Module):
+    """An instance norm (affine, without running statistics): same shapes, same numbers.
+
+    torch's own knows channels_first alone on a CPU and rearranges the maps before and after: five times as slow.
+    """
+
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    @staticmethod
+    def fits(norm: nn.Module) -> bool:
+        return isinstance(norm, nn.InstanceNorm2d) and norm.affine and not norm.track_running_stats
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = map_moments(x)
+        gain = (variance + self.eps).rsqrt() * self.weight[:, None, None]
+        shift = self.bias[:, None, None] - mean * gain
+        return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype))
 
 
 class PatchConv(nn.Conv2d):
@@ -73,14 +98,15 @@ class PatchConv(nn.Conv2d):
 
 
 class PhasedUp(nn.Module):
-    """Nearest up-sampling, 3 x 3 convolution, ReLU: B x inputs x H x W -> B x outputs x 2H x 2W, at 4/9 of the work.
+    """Nearest up-sampling, 3 x 3 convolution, norm, ReLU: B x inputs x H x W -> B x outputs x 2H x 2W, at 4/9 of the
+    work.
 
     After nearest up-sampling the nine taps of an output pixel fall on only 2 x 2 small pixels. So one 2 x 2 convolution
     on the small map, with the taps that coincide summed beforehand, gives the four kinds ("phases") of output pixels as
     channels. The window between small rows r-1 and r gives output rows 2r-1 and 2r; so there are H+1 windows.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.Module) -> None:
         super().__init__()
         # Which of the window's two pixels each tap falls on, for output pixels of odd and of even number.
         odd, even = [[1.0, 1, 0], [0, 0, 1]], [[1.0, 0, 0], [0, 1, 1]]
@@ -89,10 +115,11 @@ class PhasedUp(nn.Module):
         self.conv = PatchConv(conv.in_channels, 4 * conv.out_channels, 2, padding=1, device="meta")
         self.conv.weight = nn.Parameter(weight.flatten(0, 2).to(conv.weight.dtype))
         self.conv.bias = nn.Parameter(conv.bias.detach().repeat(4))
+        self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        phases = self.conv(x).relu_()
+        phases = self.conv(x)
         last = phases.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format
         phases = phases.unflatten(1, (2, 2, -1))
@@ -103,7 +130,7 @@ class PhasedUp(nn.Module):
             for odd_column, column in ((True, slice(1, None)), (False, slice(width))):
                 part = phases[:, int(not odd_row), int(not odd_column), :, row, column]
                 out[:, :, int(odd_row) :: 2, int(odd_column) :: 2] = part
-        return out
+        return self.norm(out).relu_()
 
 
 class PhasedConv(nn.Module):
@@ -128,6 +155,11 @@ class PhasedConv(nn.Module):
         self.phased = nn.Conv2d(inputs, outputs * f * f, 1, stride=f, padding=conv.padding, device="meta")
         self.phased.weight = nn.Parameter(weight.flatten(0, 2))
         self.phased.bias = nn.Parameter(conv.bias.detach().repeat_interleave(f * f))
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The kernel as it was: models ask their first and last convolutions for the number format."""
+        return self.conv.weight
 
     @classmethod
     def factor(cls, conv: nn.Conv2d) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import landmarks as drawing
 from .fewshot_networks import Looked, Styles, pairs_of, pooled, refuse_other_layout
-from .layers import widths
+from .layers import map_moments, widths
 from .spectral import Spectral, SpectralConv2d, SpectralLinear, fold_spectral
 
 EPS = 1e-4  # of its norms, and of its power iteration
@@ -35,9 +35,9 @@ class AdaptiveNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, channels)) if own else None
 
     def forward(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x.float(), (2, 3), correction=0, keepdim=True)
+        mean, variance = map_moments(x)
         gain = scale / (variance + EPS).sqrt()
-        return torch.addcmul(shift - mean * gain, x, gain).to(x.dtype)
+        return torch.addcmul((shift - mean * gain).to(x.dtype), x, gain.to(x.dtype))
 
 
 class AuthorsBlock(nn.Module):

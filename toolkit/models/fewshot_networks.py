@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from . import landmarks as drawing
-from .layers import widths
+from .layers import map_moments, widths
 from .spectral import SpectralConv2d, fold_spectral
 
 Looked = tuple[Tensor, list[Tensor]]  # a row a picture, and the feature maps
@@ -77,9 +77,10 @@ LAYOUTS = {
 
 def adain(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Each map of x brought to mean `shift` and standard deviation `scale` (statistics in float32)."""
-    variance, mean = torch.var_mean(x.float(), (2, 3), correction=1, keepdim=True)
-    gain = scale / (variance.sqrt() + 1e-5)
-    return torch.addcmul(shift - mean * gain, x, gain).to(x.dtype)
+    mean, variance = map_moments(x)
+    size = x.shape[2:].numel()
+    gain = scale / ((variance * (size / (size - 1))).sqrt() + 1e-5)
+    return torch.addcmul((shift - mean * gain).to(x.dtype), x, gain.to(x.dtype))
 
 
 def bordered(x: Tensor, in_height: int) -> Tensor:

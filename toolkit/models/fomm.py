@@ -25,7 +25,7 @@ from ..errors import ConfigError
 from .base import Animator, Config, Info, Motion, Source
 from .config import agreed, checked, count, frame_size, hourglass_of, parts_of, scale_of
 from .discriminator import MultiScaleDiscriminator
-from .layers import DenseMotion, Hourglass, WarpingGenerator, antialias
+from .layers import DenseMotion, Hourglass, WarpingGenerator, antialias, both
 from .motion import (
     Keypoints,
     affine_grid,
@@ -70,16 +70,13 @@ class KPDetector(nn.Module):
         self.down = antialias(num_channels, scale_factor)
         self.temperature = temperature
 
-    def heatmap(self, features: Tensor) -> Tensor:
-        """The hourglass's output -> heatmaps B x K x h x w, 6 smaller than the map without padding."""
-        return softmax_heatmap(self.kp(features), self.temperature)
-
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         features = self.predictor(self.down(pictures.to(self.kp.weight.dtype)))
-        heatmap = self.heatmap(features)
+        logits, jacobian = both(features, self.kp, self.jacobian)
+        heatmap = softmax_heatmap(logits, self.temperature)  # 6 smaller than the features without padding
         out = {"value": expected_position(heatmap)}
-        if self.jacobian is not None:
-            out["jacobian"] = expected_matrix(heatmap, self.jacobian(features))
+        if jacobian is not None:
+            out["jacobian"] = expected_matrix(heatmap, jacobian)
         return out
 
 

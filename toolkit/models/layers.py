@@ -27,6 +27,20 @@ def instance_norm(channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels, affine=True)
 
 
+def map_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance of each map of B x C x H x W: B x C x 1 x 1 each, at least float32."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    if not x.is_cpu or not last or torch.is_grad_enabled():
+        variance, mean = torch.var_mean(
+            x if x.dtype == torch.float64 else x.float(), (2, 3), correction=0, keepdim=True
+        )
+        return mean, variance
+    # A row's batch statistics are those of its maps, and found in channels_last fifteen times as fast.
+    rows = [torch.batch_norm_update_stats(row, None, None, 0.0) for row in x.split(1)]
+    mean, variance = (torch.stack(moments)[..., None, None] for moments in zip(*rows, strict=True))
+    return mean, variance
+
+
 def widths(block_expansion: int, max_features: int, count: int) -> list[int]:
     """Channel numbers of levels 0..count: the width doubles from level to level up to max_features."""
     return [min(max_features, block_expansion * 2**level) for level in range(count + 1)]
@@ -212,6 +226,16 @@ class ImagePyramid(nn.Module):
         return {f"prediction_{scale}": down(x) for scale, down in zip(self.scales, self.downs, strict=True)}
 
 
+def both(x: Tensor, first: nn.Conv2d, second: nn.Conv2d | None) -> tuple[Tensor, Tensor | None]:
+    """Two like convolutions of x. In training as one: there a head with few outputs costs as much as one with many."""
+    if second is None:
+        return first(x), None
+    if not first.training:
+        return first(x), second(x)
+    weight, bias = (torch.cat([getattr(conv, name) for conv in (first, second)]) for name in ("weight", "bias"))
+    return F.conv2d(x, weight, bias, padding=first.padding).split([first.out_channels, second.out_channels], 1)
+
+
 class DenseMotion(nn.Module):
     """The flow network of FOMM and MRAA: K + 1 local motions of the picture, the background's first, and where they act
     -> one flow, and what of the picture it hides.
@@ -271,24 +295,12 @@ class DenseMotion(nn.Module):
             warped = warp(small, motions.flatten(1, 2), self.align_corners)  # the flows stacked: B x C x (K+1)h x w
             out["sparse_deformed"] = warped.unflatten(2, (-1, height)).transpose(1, 2)  # B x (K+1) x C x h x w
             slots = torch.cat([slots, out["sparse_deformed"]], dim=2)
-        mask, occlusion = self.heads(self.hourglass(slots.flatten(1, 2)))
+        mask, occlusion = both(self.hourglass(slots.flatten(1, 2)), self.mask, self.occlusion)
         out["mask"] = mask.float().softmax(dim=1)
         out["deformation"] = (out["mask"][..., None] * motions).sum(1)
         if occlusion is not None:
             out["occlusion_map"] = occlusion.float().sigmoid()
         return out
-
-    def heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The two 7 x 7 heads on the hourglass's output. In training as one convolution: a head with one output alone
-        takes half the time of the one with K + 1.
-        """
-        if self.occlusion is None:
-            return self.mask(features), None
-        if not self.training:
-            return self.mask(features), self.occlusion(features)
-        weight, bias = (torch.cat([getattr(m, n) for m in (self.mask, self.occlusion)]) for n in ("weight", "bias"))
-        both = F.conv2d(features, weight, bias, padding=3)
-        return both[:, :-1], both[:, -1:]
 
     def motions(
         self,
@@ -389,9 +401,9 @@ class WarpingGenerator(nn.Module):
         """Maps of any size under the flow."""
         return self.deformation(moved).warped(x)
 
-    def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Tensor]) -> Tensor:
+    def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Tensor] | Deformation) -> Tensor:
         """Warp, blank, decode: encoded pictures and `move`'s output -> predictions B x C x H x W in 0..1, float32."""
-        deformation = self.deformation(moved)
+        deformation = moved if isinstance(moved, Deformation) else self.deformation(moved)
         warped = deformation.warped(encoded["features"])
         x = self.bottleneck(deformation.blended(warped))
         for level, block in zip(reversed(range(len(self.up_blocks))), self.up_blocks, strict=True):

@@ -49,8 +49,10 @@ def expected_matrix(heatmap: Tensor, maps: Tensor) -> Tensor:
     """The mean 2 x 2 matrix under each heatmap: B x K x h x w and maps B x 4J x h x w -> B x K x 2 x 2 (J is K, or 1
     for a shared map).
     """
-    maps = maps.float().unflatten(1, (-1, 4))  # B x J x 4 x h x w
-    return (heatmap[:, :, None] * maps).sum((-2, -1)).unflatten(-1, (2, 2))
+    weights, maps = heatmap.flatten(2), maps.float().flatten(2).unflatten(1, (-1, 4))  # B x K x n, B x J x 4 x n
+    if maps.shape[1] == 1:
+        return (weights @ maps[:, 0].mT).unflatten(-1, (2, 2))
+    return (maps @ weights[..., None]).unflatten(-2, (2, 2)).squeeze(-1)
 
 
 def gaussians(points: Tensor, height: int, width: int, variance: float = 0.01) -> Tensor:

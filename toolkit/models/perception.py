@@ -48,8 +48,8 @@ class Eyes(nn.Module):
 
 
 class Perception(nn.Module):
-    """Pictures of one head each -> {"landmarks": B x 68 x 2 in -1 … 1 from edge to edge, "identity": B x 128, of length
-    1}.
+    """Pictures of one head each -> {"landmarks": B x 68 x 2 in -1 … 1 from edge to edge, "sharpness": B values (how
+    high the peaks of the landmarks' maps are; near 0 where there is no head), "identity": B x 128, of length 1}.
     """
 
     def __init__(self) -> None:
@@ -71,12 +71,14 @@ class Perception(nn.Module):
         x = F.interpolate(x, scale_factor=2, mode="nearest") + self.fine(fine)
         heat = self.points(self.mix(F.relu(x))).float()
         heat = heat.flatten(2).softmax(-1).view(heat.shape)
+        sharpness = heat.amax((2, 3)).mean(1)
         height, width = heat.shape[2:]
         across = (torch.arange(width, device=heat.device) + 0.5) * (2 / width) - 1
         along = (torch.arange(height, device=heat.device) + 0.5) * (2 / height) - 1
         points = torch.stack([(heat.sum(2) * across).sum(-1), (heat.sum(3) * along).sum(-1)], -1)
         pooled = torch.cat([deep.float().mean((2, 3)), middle.float().mean((2, 3))], 1)
-        return {"landmarks": points, "identity": F.normalize(self.identity(pooled).float(), dim=1)}
+        identity = F.normalize(self.identity(pooled).float(), dim=1)
+        return {"landmarks": points, "sharpness": sharpness, "identity": identity}
 
     @staticmethod
     def load(path: str | Path) -> Perception:

@@ -263,7 +263,8 @@ def to_srgb(pictures: Tensor) -> Tensor:
 
 
 def openness(landmarks: Tensor) -> Tensor:
-    """Landmarks T x 68 x 2 (iBUG order) -> how open are the eye 36-41, the eye 42-47 and the mouth: T x 3, 0..1.
+    """Landmarks T x 68 x 2 (iBUG order, a unit that is as long across as down) -> how open are the eye 36-41, the eye
+    42-47 and the mouth: T x 3, 0..1.
 
     Height by width, with the limits of the author's webcam tool; the mouth is its inner lips.
     """
@@ -452,6 +453,7 @@ class THA(Animator):
                 "A picture has no transparent pixel, so the model can't tell the character from the ground.",
                 "Cut the character out (any background remover does), and save it as a PNG with transparency.",
             )
+        self._said = False
         picture = to_linear(pictures * (alpha > 0))
         rest = Motion(self.family, {"pose": REST.to(picture.device).repeat(len(picture), 1)})
         return Source(self.family, rest, {"picture": picture}, (size, size))
@@ -459,7 +461,7 @@ class THA(Animator):
     def motion(
         self, frames: Tensor, source: Source | None = None, landmarks: Tensor | None = None, mirror: bool = False
     ) -> Motion:
-        """Landmarks T x 68 x 2 (iBUG order, pixels of the frames T x C x H x W) -> "pose", T x 6.
+        """Landmarks T x 68 x 2 (iBUG order, -1 … 1 from edge to edge of the frames T x C x H x W) -> "pose", T x 6.
 
         Rows whose landmarks are NaN are REST and not `valid`. mirror: see `pose_of`; the author's webcam tool mirrors.
         Nothing is smoothed. Raises InputError without landmarks.
@@ -467,14 +469,15 @@ class THA(Animator):
         if landmarks is None:
             raise InputError(
                 "Talking Head Anime reads a clip's pose off landmarks, and none were given.",
-                "Give landmarks= (frames x 68 x 2, pixels), or drive it by numbers: Motion('tha', {'pose': T x 6}).",
+                "Give landmarks= (frames x 68 x 2, -1 … 1), or drive it by numbers: Motion('tha', {'pose': T x 6}).",
             )
         points = torch.as_tensor(landmarks).detach().to("cpu", torch.float64)
         if points.shape != (len(frames), 68, 2):
             shape = " x ".join(map(str, points.shape))
             raise InputError(f"The landmarks are {shape} for {len(frames)} frames.", "Give frames x 68 x 2.")
-        angles = euler(head_pose(points, *frames.shape[2:])[0])
-        pose = pose_of(angles, openness(points), mirror)
+        height, width = frames.shape[2:]
+        angles = euler(head_pose(points, height, width)[0])
+        pose = pose_of(angles, openness(points * points.new_tensor([width, height])), mirror)
         valid = points.isfinite().all((1, 2)) & pose.isfinite().all(1)
         pose = torch.where(valid[:, None], pose, REST.double())
         return Motion(self.family, {"pose": pose.to(frames.device, torch.float32)}, valid.to(frames.device))
@@ -560,7 +563,7 @@ class THA(Animator):
         return pose
 
     def _clamped(self, pose: Tensor) -> Tensor:
-        """Poses in their range; the first time that something is cut off, a warning says so."""
+        """Poses in their range; the first time after `encode` that something is cut off, a warning says so."""
         low, high = LOW.to(pose), HIGH.to(pose)
         beyond = (pose < low - 1e-4) | (pose > high + 1e-4)
         if not self._said and bool(beyond.any()):

@@ -6,29 +6,36 @@ import torch
 from torch import Tensor
 
 from .identity import Identity
-from .shapes import centres, col, cover, fract, smooth
+from .shapes import Patch, centres, col, cover, few, fract, smooth, step
 
 Values = list[Tensor]  # colours (B x 3 x 1 x 1) or numbers in 0…1 (B x 1 x 1) of the puppets
 
 
-def draw(identity: Identity, size: int) -> Tensor:
-    """B x 3 x size x size."""
-    out = torch.empty(len(identity), 3, size, size, device=identity.device)
+def draw(canvas: Tensor, identity: Identity) -> None:
+    """Fill the colours of a canvas, B x 3 x size x size."""
+    size = canvas.shape[-1]
     x = centres(0, size, size, identity.device)[None, None, :]
     y = x.mT
+    corners = (1.02 - 0.13 * (x * x + y * y)).unsqueeze(1)  # a little darker
     for kind, function in enumerate(_KINDS):
-        rows = (identity.backdrop == kind).nonzero()[:, 0]
-        if len(rows):
-            c, u = identity.backdrop_colours[rows], identity.backdrop_shape[rows]
-            out[rows] = function(
-                x, y, [t[:, :, None, None] for t in c.unbind(1)], [col(t) for t in u.unbind(1)], 2 / size
-            )
-    # a little darker to the corners
-    return (out * (1.02 - 0.13 * (x * x + y * y)).unsqueeze(1)).clamp_(0, 1)
+        for rows in (identity.backdrop == kind).nonzero()[:, 0].split(few(size, identity.device)):
+            if len(rows):
+                c = [t[:, :, None, None] for t in identity.backdrop_colours[rows].unbind(1)]
+                u = [col(t) for t in identity.backdrop_shape[rows].unbind(1)]
+                canvas[rows] = function(x, y, c, u, 2 / size).mul_(corners).clamp_(0, 1)
 
 
 def _lay(ground: Tensor, colour: Tensor, alpha: Tensor) -> Tensor:
-    return ground + (colour - ground) * alpha.unsqueeze(1)
+    """Paint over a ground: in place, unless it is less than a whole picture yet."""
+    alpha = alpha.unsqueeze(1)
+    if ground.shape[2:] == alpha.shape[2:]:
+        return ground.lerp_(colour, alpha)
+    return ground + (colour - ground) * alpha
+
+
+def _pick(number: Tensor, low: float, high: float, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Colour a where number < low, b where it is between, c where it is over high."""
+    return _lay(_lay(c, b, step(high - number)), a, step(low - number))
 
 
 def _hash(*parts: Tensor | float) -> Tensor:
@@ -42,8 +49,11 @@ def _bokeh(x: Tensor, y: Tensor, c: Values, u: Values, px: float) -> Tensor:
     for k in range(9):
         cx, cy = _hash(u[0] + k, u[1]) * 2.2 - 1.1, _hash(u[2] + k, u[3]) * 2 - 1.1
         r = 0.07 + 0.2 * _hash(u[4] + k, u[5])
-        d = ((x - cx) ** 2 + (y - cy) ** 2).sqrt() - r
-        ground = _lay(ground, c[k % 3 + 1] * 0.5 + 0.5, cover(d, 0.02) * (0.35 + 0.3 * smooth(d, -0.06, -0.005)))
+        reach = float(r.max()) + 0.02
+        patch = Patch(ground.shape[-1], torch.cat([cx, cy], 1)[..., 0], reach, reach)
+        d = ((patch.x - cx) ** 2 + (patch.y - cy) ** 2).sqrt() - r
+        alpha = cover(d, 0.02) * (0.35 + 0.3 * smooth(d, -0.06, -0.005))
+        patch.put(ground, _lay(patch.take(ground), c[k % 3 + 1] * 0.5 + 0.5, alpha))
     return ground
 
 
@@ -78,11 +88,10 @@ def _shelves(x: Tensor, y: Tensor, c: Values, u: Values, px: float) -> Tensor:
     top = 0.22 + 0.3 * h
     width = 0.5 - 0.06 - 0.12 * h2
     inside = cover(torch.maximum((wx - 0.5).abs() - width, torch.maximum(top - vy, vy - 0.93)), 8 * px)
-    pick = _hash(book + 5, shelf, u[4]).unsqueeze(1)
-    spine = torch.where(pick < 0.33, c[0], torch.where(pick < 0.66, c[1], c[2]))
+    spine = _pick(_hash(book + 5, shelf, u[4]), 0.33, 0.66, c[0], c[1], c[2])
     spine = spine * (0.65 + 0.35 * h2.unsqueeze(1))
     spine = spine * (1 - 0.35 * cover((vy - top - 0.12).abs() - 0.025, 3 * px)).unsqueeze(1)
-    inside = inside * (h2 > 0.08)
+    inside = inside * step(h2 - 0.08)
     ground = _lay(wood * 0.45 + 0 * spine, spine, inside)
     board = cover((vy - 0.97).abs() - 0.035, rows * px)
     return _lay(ground, wood, board)
@@ -136,10 +145,10 @@ def _city(x: Tensor, y: Tensor, c: Values, u: Values, px: float) -> Tensor:
         ground = _lay(ground, tone, cover(wall, n * px))
         wy = fract(y * 9)
         pane = torch.maximum((fract(wx * 4) - 0.5).abs() - 0.26, (wy - 0.5).abs() - 0.3)
-        on = _hash((wx * 4).floor() + 7 * b, (y * 9).floor(), u[5]) > 0.45
+        on = step(_hash((wx * 4).floor() + 7 * b, (y * 9).floor(), u[5]) - 0.45)
         light = torch.tensor([1.0, 0.9, 0.6], device=x.device)[:, None, None]
         glass = cover(pane, 9 * px) * cover(wall + 0.12, n * px) * cover((top + 0.06 - y), px)
-        ground = _lay(ground, torch.where(on.unsqueeze(1), light, tone * 0.6), glass * 0.8)
+        ground = _lay(ground, _lay(tone * 0.6, light, on), glass * 0.8)
     return ground
 
 
@@ -149,8 +158,7 @@ def _stripes(x: Tensor, y: Tensor, c: Values, u: Values, px: float) -> Tensor:
     t = (x * a.cos() + y * a.sin()) * n + 4 * u[2]
 
     def colour(k: Tensor) -> Tensor:
-        pick = _hash(k, u[3]).unsqueeze(1)
-        return torch.where(pick < 0.34, c[0], torch.where(pick < 0.67, c[1], c[2]))
+        return _pick(_hash(k, u[3]), 0.34, 0.67, c[0], c[1], c[2])
 
     k = t.floor()
     edge = (fract(t) - 0.5).abs()
@@ -172,8 +180,7 @@ def _shapes(x: Tensor, y: Tensor, c: Values, u: Values, px: float) -> Tensor:
     bar = torch.maximum(p.abs() - 0.32, q.abs() - 0.07)
     ring = (disc + 0.02).abs() - 0.05
     d = torch.where(h < 0.25, disc, torch.where(h < 0.5, box, torch.where(h < 0.75, bar, ring)))
-    pick = _hash(cy, cx, u[5]).unsqueeze(1)
-    tone = torch.where(pick < 0.4, c[1], torch.where(pick < 0.75, c[2], c[3]))
+    tone = _pick(_hash(cy, cx, u[5]), 0.4, 0.75, c[1], c[2], c[3])
     return _lay(c[0] + 0 * tone, tone, cover(d, n * px))
 
 
@@ -181,12 +188,12 @@ def _window(x: Tensor, y: Tensor, c: Values, u: Values, px: float) -> Tensor:
     """A wall with a window, a lamp's glow and a picture."""
     wall = _lay(c[0] * 0.95, c[0] * 0.7, smooth(x * torch.sign(u[0] - 0.5), -0.2, 1.2) + 0 * y)
     side = torch.sign(u[0] - 0.5)
-    wx, wy = x * side + 0.62, y + 0.35
+    patch = Patch(wall.shape[-1], torch.cat([-0.62 * side, -0.35 + 0 * side], 1)[..., 0], 0.39 + px, 0.55 + px)
+    wx, wy = patch.x * side + 0.62, patch.y + 0.35
     frame = torch.maximum(wx.abs() - 0.34, wy.abs() - 0.5)
-    view = _hills(x, y, c, u, px)
-    wall = _lay(wall, c[1] * 0.4 + 0.55, cover(frame - 0.05, px))
+    window = _lay(patch.take(wall), c[1] * 0.4 + 0.55, cover(frame - 0.05, px))
     pane = torch.minimum(wx.abs(), wy.abs()) - 0.018
-    wall = _lay(wall, view, cover(torch.maximum(frame, -pane), px))
+    patch.put(wall, _lay(window, _hills(patch.x, patch.y, c, u, px), cover(torch.maximum(frame, -pane), px)))
     px_, py_ = x * side - 0.72, y + 0.3 + 0.2 * u[1]
     picture = torch.maximum(px_.abs() - 0.2, py_.abs() - 0.26)
     wall = _lay(wall, c[2] * 0.5, cover(picture, px))

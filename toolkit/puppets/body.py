@@ -1,19 +1,19 @@
-"""Neck and shoulders.
+"""Neck and chest; clothes.py covers the rest.
 
 The body stays behind when the head moves: it follows shift and scale by half and leans a little with roll.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from . import clothes
 from .geometry import BASE, Rig
 from .identity import Identity
-from .shapes import col, cover, mix, smooth, tint
+from .shapes import col, cover, mix, smooth, spread, tint
 
 if TYPE_CHECKING:
     from .draw import Stage
@@ -29,6 +29,15 @@ class Torso:
         self.x = 0.45 * p.x + 0.05 * p.roll
         self.y = BASE + 0.45 * p.y + self.scale * (0.62 + 0.12 * (i.chin_y - 0.9) - 0.06 * (i.style == 1))
         self.lean = 0.12 * p.roll
+        under = torch.tensor([[[0.0, 0.45, -0.2]]], device=rig.device).expand(len(p), -1, -1)
+        self.root = rig.project(under)[:, 0]  # where the neck begins, under the head
+
+    def __getitem__(self, rows: Tensor) -> Torso:
+        some = copy.copy(self)
+        some.scale, some.x, some.y, some.lean, some.root = (
+            t[rows] for t in (self.scale, self.x, self.y, self.lean, self.root)
+        )
+        return some
 
     def to_picture(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, K) body coordinates -> B x K x 2."""
@@ -41,56 +50,56 @@ class Torso:
         dx, dy = (x - col(self.x)) / s, (y - col(self.y)) / s
         return c * dx + n * dy, c * dy - n * dx
 
+    def neck(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The neck runs from under the head to the pit of the neck: x of its middle at heights y, the share 0…1 of the
+        way down, and y of its root.
+        """
+        ax, ay = self.from_picture(*(self.root[:, k, None, None] for k in (0, 1)))
+        along = ((y - ay) / (0.05 - ay).clamp_min(0.1)).clamp(0, 1)
+        return ax - ax * along, along, ay
+
 
 def shoulder_distance(x: Tensor, y: Tensor, identity: Identity) -> Tensor:
     """About the signed distance to chest and shoulders: slopes that round off into upright sides."""
     wide = col(identity.shoulders)
     q = x.abs() / wide
     q2 = q * q
-    t = ((y - 0.02 - 0.34 * q2) / 0.75 - 1).clamp_max(0)
-    k = (t * t + q2 * q2 * q2 + 1e-9).sqrt()
-    gx, gy = (3 * q2 * q2 * q - 0.9 * t * q) / wide, t / 0.75
-    return (k - 1) * k / (gx * gx + gy * gy + 0.01).sqrt()
+    q4 = q2 * q2
+    t = ((y - 0.77) / 0.75).sub_(q2 * (0.34 / 0.75)).clamp_max_(0)
+    k = (t * t).addcmul_(q4, q2).add_(1e-9).sqrt_()
+    gx, gy = (3 * q4).sub_(0.9 * t).mul_(q).div_(wide), t.div_(0.75)
+    return (k - 1).mul_(k).div_(gx.square_().addcmul_(gy, gy).add_(0.01).sqrt_())
 
 
 def draw(stage: Stage, face: Face) -> None:
+    """The skin of neck and chest, as far as any neckline lets it be seen."""
     rig, i = stage.rig, stage.identity
     torso = Torso(rig)
-    one = torch.ones_like(torso.y)
     top = (face.middle[:, 1] + 0.35 * rig.scale).minimum(torso.y - 0.3 * torso.scale)
-    wide = 1.15 * (i.shoulders + 0.1) * torso.scale
-    view = stage.window(torso.x - wide, torso.x + wide, top, 1.1 * one)
+    wide, lean = 0.75 * torso.scale, torso.root[:, 0] - torso.x
+    view = stage.window(
+        torso.x - wide + lean.clamp_max(0), torso.x + wide + lean.clamp_min(0), top, torso.y + 0.9 * torso.scale
+    )
     x, y = torso.from_picture(view.x, view.y)
     px = 2 / stage.size / col(torso.scale)
     shadow, skin, _ = i.skin_tones()
     anime = col((i.style == 1).float())
-    # the neck runs from under the head to the pit of the neck
-    root = rig.project(torch.tensor([[[0.0, 0.45, -0.2]]], device=rig.device).expand(len(top), -1, -1))[:, 0]
-    ax, ay = torso.from_picture(root[:, 0, None, None], root[:, 1, None, None])
-    along = ((y - ay) / (0.05 - ay).clamp_min(0.1)).clamp(0, 1)
-    middle = ax - ax * along
+    middle, along, root = torso.neck(y)
     off = x - middle
     aside = off.abs()
-    neck = aside - col(i.neck) - 0.19 * smooth(along, 0.55, 1.0)
-    neck = torch.maximum(neck, (ay - y).maximum(y - 0.6))
-    body = shoulder_distance(x, y, i)
-    alpha = cover(torch.minimum(neck, body), px)
+    side = aside - col(i.neck) - 0.19 * smooth(along, 0.55, 1.0)
+    side = torch.maximum(side, (root - y).maximum(y - 0.6))
+    chest = shoulder_distance(x, y, i).maximum(x.abs() - 0.62).maximum(y - 0.8)
+    alpha = cover(torch.minimum(side, chest), px)
     # light from the side; the chin's shadow; a hint of sinews and collar bones
     under = view.crop(face.far)
-    shade = smooth(off / col(i.neck) * col(i.light), 0.2, 1.0) * 0.45 + 0.2
+    shade = smooth(off * (col(i.light) / col(i.neck)), 0.2, 1.0) * 0.45 + 0.2
     soft = shade.maximum(smooth(under, 0.16, 0.0) * 0.75)
-    sinew = torch.exp(-(((aside - 0.45 * col(i.neck) * (1.25 - along)) / 0.03) ** 2)) * smooth(along, 0.3, 0.9) * 0.16
-    bone = torch.exp(-(((y - 0.16 - 0.1 * x.abs()) / 0.03) ** 2)) * smooth(x.abs(), 0.08, 0.2) * 0.3
+    sinew = spread(aside - 0.45 * col(i.neck) * (1.25 - along), 0.03) * smooth(along, 0.3, 0.9) * 0.16
+    bone = spread(y - 0.16 - 0.1 * x.abs(), 0.03) * smooth(x.abs(), 0.08, 0.2) * 0.3
     soft = (soft + sinew + bone).clamp_max(1)
     cel = smooth(under + 0.03 * off / col(i.neck), 0.075, 0.065) * 0.7
     view.paint(mix(skin, shadow, soft + anime * (cel - soft)), alpha)
     view.paint(
-        tint(shadow, 0.7, 0.55, 0.55), anime * smooth(neck.abs(), 0.02, 0.008) * alpha * smooth(y, 0.15, 0.0) * 0.7
+        tint(shadow, 0.7, 0.55, 0.55), anime * smooth(side.abs(), 0.02, 0.008) * alpha * smooth(y, 0.15, 0.0) * 0.7
     )
-
-    for kind in range(len(clothes.KINDS)):
-        rows = (i.clothes == kind).nonzero()[:, 0]
-        if len(rows):
-            some = view.part(rows)
-            clothes.KINDS[kind](clothes.Cloth(some, i[rows], x[rows], y[rows], px[rows], body[rows], middle[rows]))
-            some.back()

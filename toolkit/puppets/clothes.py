@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .shapes import col, cover, fract, mix, smooth, tint
+from .body import Torso, shoulder_distance
+from .shapes import col, cover, few, fract, mix, smooth, spread, tint
 
 if TYPE_CHECKING:
-    from .draw import View
-    from .identity import Identity
+    from .draw import Stage
 
 
 class Cloth:
-    """The body of some puppets, ready to be dressed."""
+    """The body of some puppets (rows of the stage), ready to be dressed."""
 
-    def __init__(
-        self, view: View, identity: Identity, x: Tensor, y: Tensor, px: Tensor, body: Tensor, middle: Tensor
-    ) -> None:
-        self.view, self.identity = view, identity
-        self.x, self.y, self.a = x, y, x.abs()
-        self.px, self.body, self.middle = px, body, middle
+    def __init__(self, stage: Stage, torso: Torso, rows: Tensor) -> None:
+        self.identity = identity = stage.identity[rows]
+        self.torso = torso = torso[rows]
+        wide = 1.15 * (identity.shoulders + 0.1) * torso.scale
+        top = torso.y - 0.45 * torso.scale
+        self.view = stage.window(torso.x - wide, torso.x + wide, top, torch.full_like(top, 1.1)).part(rows)
+        self.x, self.y = torso.from_picture(self.view.x, self.view.y)
+        self.a = self.x.abs()
+        self.px = 2 / stage.size / col(torso.scale)
+        self.body = shoulder_distance(self.x, self.y, identity)
         self.neck = col(identity.neck)
         self.colour, self.trim, self.under = identity.clothes_colours.unbind(1)
         self.dark = tint(self.colour, 0.6, 0.57, 0.64)
@@ -39,25 +43,25 @@ class Cloth:
         q = self.x / col(self.identity.shoulders)
         u, v = fract(self.x * f) - 0.5, fract((self.y - 0.35 * q * q) * f) - 0.5
         px = self.px * f
-        stripes, pins = cover(v.abs() - 0.25, px), cover(u.abs() - 0.08, px)
-        dots = cover((u * u + v * v).sqrt() - 0.26, px)
-        checks = 0.4 * cover(u.abs() - 0.25, px) + 0.4 * stripes
-        kinds = [col((self.identity.pattern == k).float()) for k in range(5)]
-        return kinds[1] * stripes + kinds[2] * pins * 0.7 + kinds[3] * dots + kinds[4] * checks
+        stripes, pins, dots, checks = (col((self.identity.pattern == k).float()) for k in (1, 2, 3, 4))
+        lying = cover(v.abs() - 0.25, px) * (stripes + 0.4 * checks)
+        upright = cover(u.abs().sub_(0.08 * pins + 0.25 * checks), px) * (0.7 * pins + 0.4 * checks)
+        round_ = cover((u * u).addcmul_(v, v).sqrt_().sub_(0.26), px) * dots
+        return lying.add_(upright).add_(round_)
 
     def cloak(self, neckline: Tensor, loose: float = 0.03, pattern: float = 0.85) -> Tensor:
         """The garment itself below its neckline, with light, folds and pattern. Returns what it covers."""
         x, y, a = self.x, self.y, self.a
         wide = col(self.identity.shoulders)
         lit = self.side * 0.9 * x / wide + 0.25 * self.body
-        fold = torch.exp(-(((a - 0.62 * wide + 0.25 * (y - 0.9)) / 0.035) ** 2)) * smooth(y, 0.55, 0.9) * 0.55
+        fold = spread(a - 0.62 * wide + 0.25 * (y - 0.9), 0.035) * smooth(y, 0.55, 0.9) * 0.55
         inner = smooth(y - neckline, 0.08, 0.0) * 0.5
         soft = smooth(lit, 0.1, 1.1) * 0.8 + fold + inner
         cel = smooth(lit, 0.28, 0.31).maximum(smooth(fold, 0.25, 0.3)).maximum(smooth(y - neckline, 0.045, 0.035)) * 0.7
         tone = mix(self.colour, self.trim, self.figure() * pattern)
         dark = tone * self.view.x.new_tensor([0.6, 0.57, 0.64])[:, None, None]
         tone = mix(tone, dark, (soft + self.anime * (cel - soft)).clamp(0, 1))
-        tone = mix(tone, tone + (1 - tone) * 0.25, smooth(lit, -0.2, -1.0) * (1 - self.anime))
+        tone = mix(tone, tone.new_ones(1, 3), smooth(lit, -0.2, -1.0) * (0.25 - 0.25 * self.anime))
         covered = self.cover(neckline - y) * self.cover(self.body - loose)
         self.view.paint(tone, covered)
         line = self.anime * smooth((self.body - loose).abs(), 0.03, 0.012) * 0.55
@@ -94,7 +98,7 @@ def corners(x: Tensor, y: Tensor, points: list[tuple]) -> Tensor:
 
 
 def _tee(c: Cloth) -> None:
-    neckline = 0.16 - 1.2 * (c.a - c.neck * 0.55).clamp_min(0) ** 1.3
+    neckline = 0.16 - 1.2 * (c.a - c.neck * 0.55).clamp_min_(1e-6).log_().mul_(1.3).exp_()  # ** 1.3, and faster
     c.ribbing(neckline, c.cloak(neckline))
 
 
@@ -140,13 +144,14 @@ def _hoodie(c: Cloth) -> None:
 def _turtleneck(c: Cloth) -> None:
     x, y = c.x, c.y
     c.cloak(torch.full_like(x, -0.9))
-    roll = torch.maximum((x - c.middle).abs() - c.neck - 0.05, (y + 0.16).abs() - 0.17)
+    middle = c.torso.neck(y)[0]
+    roll = torch.maximum((x - middle).abs() - c.neck - 0.05, (y + 0.16).abs() - 0.17)
     tone = smooth(x * torch.sign(c.side), -0.2, 0.4) * 0.7 + 0.07 * (x * 42).sin() + 0.07 + 0.5 * smooth(y, -0.06, 0.02)
     c.view.paint(mix(c.colour, c.dark, tone.clamp(0, 1)), c.cover(roll))
 
 
 def _dress(c: Cloth) -> None:
-    neckline = 0.5 - 0.6 * (c.a / 0.5) ** 4
+    neckline = 0.5 - 0.6 * (c.a / 0.5).square() ** 2
     covered = c.cloak(neckline)
     c.ribbing(neckline, covered)
 
@@ -165,3 +170,14 @@ def _sailor(c: Cloth) -> None:
 
 
 KINDS = (_tee, _vee, _shirt, _suit, _hoodie, _turtleneck, _dress, _sailor)  # in the order of identity.CLOTHES
+
+
+def draw(stage: Stage) -> None:
+    """Dress all puppets of the stage."""
+    torso = Torso(stage.rig)
+    for kind, dress in enumerate(KINDS):
+        for rows in (stage.identity.clothes == kind).nonzero()[:, 0].split(few(stage.size, stage.canvas.device)):
+            if len(rows):
+                cloth = Cloth(stage, torso, rows)
+                dress(cloth)
+                cloth.view.back()

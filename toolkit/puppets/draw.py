@@ -8,12 +8,12 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from . import backdrop, body, face
+from . import backdrop, body, clothes, face
 from .geometry import Rig
 from .hair import Hair
 from .identity import Identity
 from .pose import Pose
-from .shapes import Patch, centres, paint
+from .shapes import Patch, centres, few, paint
 
 PARTS = (
     "background", "hair_back", "body", "face", "ears", "cheeks", "shadow", "nose", "beard", "mouth",
@@ -50,7 +50,7 @@ class View:
 
 
 class Stage:
-    """The canvas (N x 4 x size x size, premultiplied) and all that the parts want to know."""
+    """The canvas (N x 4 x size x size, premultiplied; N x 3 where all is opaque) and what the parts want to know."""
 
     def __init__(self, identity: Identity, pose: Pose, size: int, canvas: Tensor) -> None:
         self.identity, self.pose, self.size, self.canvas = identity, pose, size, canvas
@@ -60,6 +60,14 @@ class Stage:
     def only(self, rows: Tensor) -> Stage:
         """A stage of some rows, with a copy of their canvas."""
         return Stage(self.identity[rows], self.pose[rows], self.size, self.canvas[rows])
+
+    def split(self, count: int) -> list[Stage]:
+        """Stages of so many rows each, on the same canvas."""
+        n = len(self.canvas)
+        if n <= count:
+            return [self]
+        parts = [slice(k, k + count) for k in range(0, n, count)]
+        return [Stage(self.identity[part], self.pose[part], self.size, self.canvas[part]) for part in parts]
 
     def window(self, x0: Tensor, x1: Tensor, y0: Tensor, y1: Tensor) -> View:
         """The pixels that hold the box x0 … x1, y0 … y1 (B,) of every puppet."""
@@ -97,12 +105,12 @@ def draw(
     face; then there is no background unless named.
     """
     identity, pose = _pair(identity, pose)
-    # Small batches at a time keep the CPU in its caches; a GPU wants many.
-    step = max(1, (2**18 if pose.device.type == "cpu" else 2**24) // size**2)
-    pictures = [
-        _draw(identity[k : k + step], pose[k : k + step], size, background, parts) for k in range(0, len(pose), step)
-    ]
-    return torch.cat(pictures) if pictures else torch.zeros(0, 4, size, size, device=pose.device)
+    pictures = torch.zeros(len(pose), 4, size, size, device=pose.device)
+    step = few(size, pose.device) * (4 if pose.device.type == "cpu" else 1)
+    for k in range(0, len(pose), step):
+        part = slice(k, k + step)
+        _draw(pictures[part], identity[part], pose[part], background, parts)
+    return pictures
 
 
 def _pair(identity: Identity, pose: Pose) -> tuple[Identity, Pose]:
@@ -114,29 +122,37 @@ def _pair(identity: Identity, pose: Pose) -> tuple[Identity, Pose]:
     return identity, pose
 
 
-def _draw(identity: Identity, pose: Pose, size: int, background: bool, parts: Collection[str] | None) -> Tensor:
-    n, device = len(pose), pose.device
+def _draw(picture: Tensor, identity: Identity, pose: Pose, background: bool, parts: Collection[str] | None) -> None:
+    """Draw on empty pictures."""
+    size = picture.shape[-1]
     wanted = set(PARTS if parts is None else parts)
     if unknown := wanted - set(PARTS):
         raise ValueError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if not background:
         wanted.discard("background")
-    canvas = torch.zeros(n, 4, size, size, device=device)
+    canvas = picture
     if "background" in wanted:
-        canvas[:, :3] = backdrop.draw(identity, size)
-        canvas[:, 3] = 1
+        picture[:, 3] = 1
+        canvas = picture[:, :3]
+        backdrop.draw(canvas, identity)
+    # What is as large as the head is drawn a few puppets at a time, the rest in patches, for all at once.
     stage = Stage(identity, pose, size, canvas)
-    skin = face.Face(stage)
-    hair = Hair(stage.rig)
+    groups = [(part, face.Face(part), Hair(part.rig)) for part in stage.split(few(size, pose.device))]
+    skin = torch.cat([skin.alpha for _, skin, _ in groups])
     if wanted & {"shadow", "hair_front"}:
-        hair.lay_front(stage)
-    layers = {
-        "hair_back": lambda: hair.draw_back(stage),
-        "body": lambda: body.draw(stage, skin),
-        "face": lambda: face.head(stage, skin),
+        for part, _, hair in groups:
+            hair.lay_front(part)
+    large = {
+        "hair_back": lambda part, skin, hair: hair.draw_back(part),
+        "body": lambda part, skin, hair: body.draw(part, skin),
+        "face": lambda part, skin, hair: face.head(part, skin),
+        "shadow": lambda part, skin, hair: hair.draw_shadow(skin.alpha),
+        "hair_front": lambda part, skin, hair: hair.draw_front(part),
+    }
+    small = {
+        "body": lambda: clothes.draw(stage),
         "ears": lambda: (face.ear(stage, skin, -1.0), face.ear(stage, skin, 1.0)),
         "cheeks": lambda: face.cheeks(stage, skin),
-        "shadow": lambda: hair.draw_shadow(skin.alpha),
         "nose": lambda: face.nose(stage, skin),
         "beard": lambda: face.beard(stage, skin),
         "mouth": lambda: face.mouth(stage, skin),
@@ -145,16 +161,19 @@ def _draw(identity: Identity, pose: Pose, size: int, background: bool, parts: Co
         "brow_left": lambda: face.brow(stage, skin, -1.0),
         "brow_right": lambda: face.brow(stage, skin, 1.0),
         "glasses": lambda: face.glasses(stage, skin),
-        "hair_front": lambda: hair.draw_front(stage),
     }
-    for name, layer in layers.items():
+    for name in PARTS:
         if name in wanted:
-            layer()
+            if name in large:
+                for group in groups:
+                    large[name](*group)
+            if name in small:
+                small[name]()
     if "background" not in wanted:
-        alpha = canvas[:, 3:]
-        canvas[:, :3] /= alpha.clamp_min(1e-6)
-        canvas[:, :3] *= alpha > 0
-    return canvas.clamp_(0, 1)
+        alpha = picture[:, 3:]
+        picture[:, :3] /= alpha.clamp_min(1e-6)
+        picture[:, :3] *= alpha > 0
+    picture.clamp_(0, 1)
 
 
 @torch.no_grad()
@@ -166,10 +185,10 @@ def masks(identity: Identity, pose: Pose, size: int = 256) -> dict[str, Tensor]:
     identity, pose = _pair(identity, pose)
     stage = Stage(identity, pose, size, torch.zeros(len(pose), 4, size, size, device=pose.device))
     stage.masks = {}
-    skin = face.Face(stage)
+    skin = face.Face(stage).alpha
     face.nose(stage, skin)
     face.mouth(stage, skin)
     for side in (-1.0, 1.0):
         face.eye(stage, skin, side)
         face.brow(stage, skin, side)
-    return {"face": skin.alpha, **stage.masks}
+    return {"face": skin, **stage.masks}

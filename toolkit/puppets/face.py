@@ -1,4 +1,7 @@
-"""The face: head, ears, cheeks, nose, mouth, eyes, brows, beard, glasses. Each function paints one part."""
+"""The face: head, ears, cheeks, nose, mouth, eyes, brows, beard, glasses. Each function paints one part.
+
+The head is given the Face, the other parts its coverage alone (B x size x size), which they are clipped to.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from .shapes import (
     outline,
     paint,
     smooth,
+    spread,
     steepness,
     tint,
 )
@@ -37,7 +41,7 @@ def _pixels(colour: Tensor) -> Tensor:
 
 
 class Face:
-    """Where the face is in every pixel; made once a picture and asked by all parts."""
+    """Where the face is in every pixel; made once a picture."""
 
     def __init__(self, stage: Stage) -> None:
         rig = stage.rig
@@ -64,16 +68,16 @@ def head(stage: Stage, face: Face) -> None:
     shadow, skin, light = i.skin_tones()
     anime = col((i.style == 1).float())
     lit = col(i.light) * 0.45 * face.nx - 0.55 * face.ny
-    soft = mix(skin, shadow, (smooth(lit, 0.05, -0.75) * 0.62 + 0.25 * smooth(face.edge, 0.82, 1.05)).clamp(0, 1))
-    soft = mix(soft, light, 0.45 * smooth(lit, 0.0, 0.7))
-    cel = mix(skin, shadow, 0.5 * smooth(lit, -0.42, -0.45))
-    colour = soft + anime.unsqueeze(1) * (cel - soft)
+    soft = (smooth(lit, 0.05, -0.75) * 0.62 + 0.25 * smooth(face.edge, 0.82, 1.05)).clamp_(0, 1)
+    cel = 0.5 * smooth(lit, -0.42, -0.45)
+    colour = mix(skin, shadow, soft + anime * (cel - soft))
+    colour = mix(colour, light, 0.45 * smooth(lit, 0.0, 0.7) * (1 - anime))
     line = smooth(-face.distance, 0.014, 0.006) * (0.75 * anime + 0.25)
     colour = mix(colour, tint(shadow, 0.7, 0.55, 0.55), line)
     face.view.paint(colour, face.inner)
 
 
-def ear(stage: Stage, face: Face, side: float) -> None:
+def ear(stage: Stage, face: Tensor, side: float) -> None:
     """The ear stands off backward from the head: it shows on the near side and goes behind the far one."""
     rig, i = stage.rig, stage.identity
     base, rim, near = ear_ends(rig, side)
@@ -92,7 +96,7 @@ def ear(stage: Stage, face: Face, side: float) -> None:
     d = ellipse(u, v, taper, 1.0)
     px = 2 / stage.size / col(torch.minimum(width, i.ear_size * rig.scale))
     alpha = cover(d, px)
-    hidden = 1 - patch.take(face.alpha)
+    hidden = 1 - patch.take(face)
     shown = (hidden + (1 - hidden) * col(near)) * smooth(col(width / rig.scale), 0.035, 0.07)
     shadow, skin, _ = i.skin_tones()
     colour = mix(
@@ -129,7 +133,7 @@ def _patch(stage: Stage, chart: Chart, half_u: Tensor, half_v: Tensor) -> tuple[
     return patch, u, v
 
 
-def cheeks(stage: Stage, face: Face) -> None:
+def cheeks(stage: Stage, face: Tensor) -> None:
     """Blush, freckles and the lines of age."""
     i, rig = stage.identity, stage.rig
     anime = col((i.style == 1).float())
@@ -139,7 +143,7 @@ def cheeks(stage: Stage, face: Face) -> None:
     for side in (-1.0, 1.0):
         chart = rig.chart(side * (i.eye_x + 0.09), i.eye_y + 0.3, flip=side < 0)
         patch, u, v = _patch(stage, chart, 0.34 * one, 0.30 * one)
-        mask = patch.take(face.alpha)
+        mask = patch.take(face)
         canvas = patch.take(stage.canvas)
         d = (u / 0.22) ** 2 + (v / (0.15 - 0.03 * anime)) ** 2
         paint(canvas, rosy, bump(0.42 * d) * col(i.blush) * 0.75 * mask)
@@ -163,7 +167,7 @@ def cheeks(stage: Stage, face: Face) -> None:
     fold = (u.abs() - top - (low - top) * along.sqrt()).abs() - 0.007
     strength = col(i.wrinkles) * 0.6 + col(rig.pose.mouth_wide.clamp_min(0)) * 0.22 * (1 - anime)
     alpha = cover(fold, 0.03) * smooth(along, 0.0, 0.25) * smooth(along, 1.0, 0.6) * strength
-    paint(canvas, shadow, alpha * patch.take(face.alpha))
+    paint(canvas, shadow, alpha * patch.take(face))
     patch.put(stage.canvas, canvas)
     # lines of the forehead
     chart = rig.chart(0 * i.age, i.eye_y - i.brow_y - 0.2)
@@ -178,11 +182,11 @@ def cheeks(stage: Stage, face: Face) -> None:
             * smooth(u.abs(), 0.38 - 0.04 * k, 0.1)
             * (col(i.wrinkles) * 0.45 + lift * 0.25 * (1 - anime) * col(1 - rig.child))
         )
-        paint(canvas, shadow, alpha * patch.take(face.alpha))
+        paint(canvas, shadow, alpha * patch.take(face))
     patch.put(stage.canvas, canvas)
 
 
-def nose(stage: Stage, face: Face) -> None:
+def nose(stage: Stage, face: Tensor) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.nose()
     w = i.nose_width
@@ -193,7 +197,7 @@ def nose(stage: Stage, face: Face) -> None:
     patch, u, v = _patch(stage, chart, reach + 0.15, tall)
     canvas = patch.take(stage.canvas)
     px = chart.pixel(stage.size)
-    mask = patch.take(face.alpha)
+    mask = patch.take(face)
     anime = col((i.style == 1).float())
     shadow, skin, light = i.skin_tones()
     drop = 0.095 * (col(w) / 0.16) ** 0.5
@@ -233,14 +237,14 @@ def nose(stage: Stage, face: Face) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def mouth(stage: Stage, face: Face) -> None:
+def mouth(stage: Stage, face: Tensor) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.mouth()
     w, h = rig.mouth_shape()
     patch, u, v = _patch(stage, chart, w + 0.06, h * 0.8 + 0.17)
     canvas = patch.take(stage.canvas)
     px = chart.pixel(stage.size)
-    mask = patch.take(face.alpha)
+    mask = patch.take(face)
     anime = col((i.style == 1).float())
     shadow, skin, light = i.skin_tones()
     n = u / col(w)
@@ -264,7 +268,7 @@ def mouth(stage: Stage, face: Face) -> None:
     gap = band(v, upper, lower, px) * inside * smooth(col(h), 0.006, 0.02)
     depth = ((v - upper) / (lower - upper).clamp_min(1e-3)).clamp(0, 1)
     cave = mix(v.new_tensor([[0.30, 0.07, 0.09]]), v.new_tensor([[0.45, 0.12, 0.13]]), depth)
-    tongue_top = lower - 0.42 * col(h) * (1 - 1.7 * n * n) + 0.02 * torch.exp(-((n / 0.12) ** 2)) * (col(h) > 0.06)
+    tongue_top = lower - 0.42 * col(h) * (1 - 1.7 * n * n) + 0.02 * spread(n, 0.12) * (col(h) > 0.06)
     tongue = ((v - tongue_top) / px + 0.5).clamp(0, 1) * smooth(col(h), 0.03, 0.12)
     cave = mix(cave, v.new_tensor([[0.86, 0.42, 0.42]]), tongue)
     tooth = (
@@ -298,7 +302,7 @@ def mouth(stage: Stage, face: Face) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def eye(stage: Stage, face: Face, side: float) -> None:
+def eye(stage: Stage, face: Tensor, side: float) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.eye(side)
     w, h, o = i.eye_width, i.eye_height, rig.openness(side)
@@ -307,7 +311,7 @@ def eye(stage: Stage, face: Face, side: float) -> None:
     px = chart.pixel(stage.size)
     # what has turned away from the viewer is out of sight
     facing = chart.J.det() / rig.scale**2 * (-1.0 if side < 0 else 1.0)
-    mask = patch.take(face.alpha) * smooth(col(facing), 0.02, 0.10)
+    mask = patch.take(face) * smooth(col(facing), 0.02, 0.10)
     anime = col((i.style == 1).float())
     shadow, skin, light = i.skin_tones()
     n = u / col(w)
@@ -392,7 +396,7 @@ def turn_waves(x: Tensor, y: Tensor) -> Tensor:
     return (26 * torch.atan2(y, x)).sin()
 
 
-def brow(stage: Stage, face: Face, side: float) -> None:
+def brow(stage: Stage, face: Tensor, side: float) -> None:
     i, rig = stage.identity, stage.rig
     chart = rig.brow(side)
     length = i.brow_length
@@ -402,7 +406,7 @@ def brow(stage: Stage, face: Face, side: float) -> None:
     px = chart.pixel(stage.size)
     inside = ((1 - n.abs()) * col(length) / px + 0.5).clamp(0, 1)
     hair = 0.002 * (170 * u + 60 * v).sin() * col((i.style == 0).float())
-    alpha = band(v, middle - thick + hair, middle + thick + hair, px) * inside * patch.take(face.alpha)
+    alpha = band(v, middle - thick + hair, middle + thick + hair, px) * inside * patch.take(face)
     stage.note("brow_left" if side < 0 else "brow_right", patch, alpha)
     canvas = patch.take(stage.canvas)
     shade = mix(i.brow_colour, tint(i.brow_colour, 0.75, 0.72, 0.72), smooth(v - middle, -0.02, 0.02))
@@ -410,13 +414,15 @@ def brow(stage: Stage, face: Face, side: float) -> None:
     patch.put(stage.canvas, canvas)
 
 
-def beard(stage: Stage, face: Face) -> None:
-    i, rig = stage.identity, stage.rig
-    if not bool((i.beard > 0).any()):
+def beard(stage: Stage, face: Tensor) -> None:
+    rows = (stage.identity.beard > 0).nonzero()[:, 0]
+    if not len(rows):
         return
-    view = face.view
-    one = torch.ones_like(i.age)
-    chart = rig.chart(0 * one, i.mouth_y, 0.0)
+    i, rig = stage.identity[rows], Rig(stage.identity[rows], stage.pose[rows])
+    chart = rig.chart(0 * i.age, i.mouth_y, 0.0)
+    points = rig.outline()[0]
+    low, high = points.amin(1), points.amax(1)
+    view = stage.window(low[:, 0], high[:, 0], low[:, 1], high[:, 1]).part(rows)
     u, v = chart.from_picture(view.x, view.y)
     px = chart.pixel(stage.size)
     kind = [(col((i.beard == k).float())) for k in range(5)]
@@ -438,10 +444,11 @@ def beard(stage: Stage, face: Face) -> None:
     alpha = kind[4] * torch.maximum(cover(full, px * 3), cover(tash, px * 2))
     alpha = alpha + kind[3] * torch.maximum(cover(goatee, px * 3), cover(tash, px * 2)) + kind[2] * cover(tash, px * 2)
     alpha = alpha + kind[1] * 0.34 * torch.maximum(smooth(full, 0.05, -0.05), smooth(tash, 0.03, -0.02))
-    view.paint(shade, alpha.clamp(0, 1) * face.inner * 0.97)
+    view.paint(shade, alpha.clamp(0, 1) * view.crop(face[rows]) * 0.97)
+    view.back()
 
 
-def glasses(stage: Stage, face: Face) -> None:
+def glasses(stage: Stage, face: Tensor) -> None:
     i, rig = stage.identity, stage.rig
     rows = (i.glasses > 0).nonzero()[:, 0]
     if not len(rows):
@@ -466,7 +473,7 @@ def glasses(stage: Stage, face: Face) -> None:
         arch = -0.25 * col(b) - 0.03 * (1 - ((u + col(i.eye_x)) / 0.12) ** 2)
         bridge = band(v, arch, -0.25 * col(b) + thick * 1.2, px) * (u < -col(a)) * (u > -col(i.eye_x) - 0.02)
         arm = band(v, -0.35 * col(b) - thick, -0.35 * col(b) + thick, px) * (u > col(a))
-        arm = arm * (u < col(i.head_width - i.eye_x) + 0.04) * patch.take(face.alpha[rows])
+        arm = arm * (u < col(i.head_width - i.eye_x) + 0.04) * patch.take(face[rows])
         ring = cover(d.abs() - thick, px).maximum(bridge).maximum(arm)
         shine = i.glasses_colour + (1 - i.glasses_colour) * 0.5
         top = mix(i.glasses_colour, shine, smooth(v / col(b), -0.2, -0.9) * 0.5)

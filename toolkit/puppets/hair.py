@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .geometry import CAMERA, DEPTH, Rig
 from .identity import HAIR, Identity
-from .shapes import Polar, band, capsule, col, cover, directions, fract, mix, smooth, steepness, tint
+from .shapes import Polar, band, capsule, col, cover, directions, fract, mix, smooth, spread, steepness, step, tint
 
 if TYPE_CHECKING:
     from .draw import Stage
@@ -175,16 +175,22 @@ class Hair:
         s = col(rig.scale)
         px, py = (x - col(rig.place[:, 0])) / s, (y - col(rig.place[:, 1])) / s
         R = rig.rotation
-        centre = torch.tensor(CENTRE, device=rig.device) - rig.pivot
+        centre = torch.tensor(CENTRE, device=rig.device)
         radii = torch.stack([i.head_width * 1.02, i.head_top - 0.06, torch.full_like(i.head_top, 0.9 * DEPTH)], -1)
-        eye = (CAMERA * R[:, 2] - centre) / radii  # the camera, in the ellipsoid's own space
+        eye = (CAMERA * R[:, 2] - centre + rig.pivot) / radii  # the camera, in the ellipsoid's own space
         rows = R / radii[:, None]
-        d = [px * col(rows[:, 0, k]) + py * col(rows[:, 1, k]) - CAMERA * col(rows[:, 2, k]) for k in range(3)]
-        A = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
-        B = d[0] * col(eye[:, 0]) + d[1] * col(eye[:, 1]) + d[2] * col(eye[:, 2])
+
+        def ray(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+            return (px * col(a) - CAMERA * col(c)) + py * col(b)
+
+        d = [ray(*rows[..., k].unbind(1)) for k in range(3)]
+        A = (d[0] * d[0]).addcmul_(d[1], d[1]).addcmul_(d[2], d[2])
+        B = ray(*(rows @ eye[..., None])[..., 0].unbind(1))
         C = col((eye * eye).sum(1) - 1)
-        t = (-B - (B * B - A * C).clamp_min(2e-4).sqrt()) / A
-        return tuple((col(eye[:, k]) + t * d[k]) * col(radii[:, k]) + float(CENTRE[k]) for k in range(3))
+        root = (B * B).sub_(A * C).clamp_min_(2e-4).sqrt_()
+        t = root.add_(B).div_(A).neg_()
+        start = eye * radii + centre
+        return tuple(d[k].mul_(t).mul_(col(radii[:, k])).add_(col(start[:, k])) for k in range(3))
 
     # ---- tails and buns ----
 
@@ -229,7 +235,8 @@ class Hair:
         light = base + (1 - base) * (0.24 + 0.22 * base.mean(1, keepdim=True))
         base, dark, light = (t[:, :, None, None] for t in (base, dark, light))
         tone = tone.unsqueeze(1)
-        return base + (dark - base) * (-tone).clamp_min(0) + (light - base) * tone.clamp_min(0)
+        colour = tone.clamp_max(0) * (base - dark)
+        return colour.add_(tone.clamp_min(0) * (light - base)).add_(base)
 
     def strands(self) -> tuple[Tensor, Tensor]:
         """Broad locks and fine strands for every direction round the whorl: B x TURNS each, about -1 … 1."""
@@ -245,11 +252,15 @@ class Hair:
     def draw_back(self, stage: Stage) -> None:
         """What hangs behind neck and ears, and tails."""
         rig, c = self.rig, self.cut
-        reach = torch.maximum(c.back, torch.tensor(0.75, device=rig.device)) + 0.3
-        wide = (self.half * 1.5 + 0.2) * rig.scale
-        m = self.middle
+        low = torch.where(c.back > 0, c.back, 0.55 + 0 * c.back)
+        wide, tall = self.half * (1 + c.flare) + c.wave, torch.maximum(self.height, low + 0.05)
+        askew = (0.4 * rig.pose.roll).sin().abs()
+        mx, my = self.middle.unbind(1)
         view = stage.window(
-            m[:, 0] - wide, m[:, 0] + wide, m[:, 1] - 1.8 * rig.scale, m[:, 1] + reach * 1.2 * rig.scale
+            mx - (wide + askew * tall) * rig.scale,
+            mx + (wide + askew * tall) * rig.scale,
+            my - (self.height + askew * wide) * rig.scale,
+            my + (low + 0.05 + askew * wide) * rig.scale,
         )
         x, y = self.from_picture(view.x, view.y, 0.4)
         px = 2 / stage.size / col(rig.scale)
@@ -259,10 +270,10 @@ class Hair:
         hang = 1 + col(c.flare) * smooth(down, 0.2, 1.4) - 0.12 * smooth(down, 1.2, 2.2)
         phase = col(rig.identity.hair_shape[:, 0]) * 6
         half = col(self.half) * (nape + long * (hang - nape)) + col(c.wave) * (7 * y + phase).sin() * torch.sign(x)
-        bottom = torch.where(c.back > 0, c.back, 0.55 + 0 * c.back)
-        strand = (11 * x + 3 * phase).sin() * 0.5 + (23 * x + phase).sin() * 0.25
-        end = col(bottom) - 0.22 * (x / half) ** 4 + 0.05 * long * strand
-        top = -((x / half) ** 2).clamp_max(1) * 0.0 - col(self.height) * (1 - (x / half) ** 2).clamp_min(0) ** 0.5
+        strand = (11 * x + 3 * phase).sin_() * 0.5 + (23 * x + phase).sin_() * 0.25
+        across = (x / half).square_()
+        end = col(low) - 0.22 * across * across + 0.05 * long * strand
+        top = (1 - across).clamp_min_(0).sqrt_() * -col(self.height)
         distance = torch.maximum(torch.maximum(x.abs() - half, y - end), top - y)
         alpha = cover(distance, px) * (~self.bald).float()[:, None, None]
         tone = -0.55 + 0.18 * strand - 0.25 * smooth(y, 1.0, 0.2) + 0.1 * smooth(y, 0.6, 1.6)
@@ -322,17 +333,16 @@ class Hair:
         hole = inner.read(table)
         reach = (x * x + cy * cy).sqrt()
         inside = (hole - reach) * inner.read(steepness(table))  # > 0 in the opening
-        behind = (self.z < -0.15) & (x.abs() > 0.8 * col(c.side)) & (self.y < 0.45)
-        inside = torch.where(behind, -self.z.abs() - 0.05, inside)
+        behind = step((-0.15 - self.z).minimum(x.abs() - 0.8 * col(c.side)).minimum(0.45 - self.y))
+        inside.lerp_(self.z - 0.05, behind)
         whorl = Polar(x - col(0.5 * self.part), self.y + 1.35)
         self.lock, self.fine = (whorl.read(t) for t in self.strands())
         ends = self.y - (col(c.sides) + 0.04 * self.lock - 0.5 * (x.abs() - col(c.side)).clamp_min(-0.3))
-        ends = torch.where(self.z < -0.05, torch.maximum(ends, self.y - 0.45), ends)
+        ends.lerp_(torch.maximum(ends, self.y - 0.45), step(-0.05 - self.z))
         self.near = torch.maximum(inside, ends)
         self.distance = torch.maximum(outside, self.near)
-        self.depth = ((reach - hole) / (reach - hole + radius - rho).clamp_min(0.05)).clamp(
-            0, 1.2
-        )  # 0 at the opening, 1 at the rim
+        over = reach - hole
+        self.depth = (over / (over + radius - rho).clamp_min_(0.05)).clamp_(0, 1.2)  # 0 at the opening, 1 at the rim
         self.lit = (dx * col(rig.identity.light) * 0.35 - dy * 0.5) / (rho + 0.2)
         self.hairy = (~self.bald).float()[:, None, None]
 
@@ -358,25 +368,19 @@ class Hair:
             - 0.35 * smooth(t, 0.7, 1.05)
         )
         at = 0.5 + 0.06 * self.lock
-        ring = (
-            torch.exp(-(((t - at) / 0.16) ** 2))
-            * (0.30 + 0.14 * self.lock + 0.14 * self.fine)
-            * smooth(self.dy, 0.1, -0.4)
-        )
+        ring = spread(t - at, 0.16) * (0.30 + 0.14 * self.lock + 0.14 * self.fine) * smooth(self.dy, 0.1, -0.4)
         soft = plain + ring
         ring = band(t, at - 0.075 - 0.12 * self.lock.clamp_min(0), at + 0.04, 0.03) * smooth(self.dy, -0.05, -0.3)
         cel = -0.42 * smooth(plain, -0.14, -0.18) + 0.75 * ring - 0.25 * smooth(t, 0.93, 0.97)
         colour = self.shade((soft + anime * (cel - soft)).clamp(-1, 1))
         # a hair band goes over the crown from ear to ear
-        belt = (
-            band(self.z, 0.16, 0.30, 0.03)
-            * smooth(self.y, 0.0, -0.1)
-            * col(((i.accessory == 2) & (self.cut.volume < 0.3)).float())
-        )
-        gem = i.accessory_colour[:, :, None, None] * (1 + 0.25 * self.lit.unsqueeze(1))
-        colour = mix(colour, gem.clamp(0, 1), belt)
+        rows = ((i.accessory == 2) & (self.cut.volume < 0.3)).nonzero()[:, 0]
+        if len(rows):
+            belt = band(self.z[rows], 0.16, 0.30, 0.03) * smooth(self.y[rows], 0.0, -0.1)
+            gem = i.accessory_colour[rows][:, :, None, None] * (1 + 0.25 * self.lit[rows].unsqueeze(1))
+            colour[rows] = mix(colour[rows], gem.clamp(0, 1), belt)
         line = anime * smooth(-self.distance, 0.028, 0.014) * 0.65
-        self.view.paint(colour * (1 - line.unsqueeze(1)), alpha)
+        self.view.paint(colour.mul_(1 - line.unsqueeze(1)), alpha)
         self._draw_bow(stage)
 
     def _draw_bow(self, stage: Stage) -> None:

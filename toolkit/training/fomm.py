@@ -24,6 +24,7 @@ from . import regions
 from .data import HELD_OUT, Batch, Puppets, View, distort
 from .recipe import Recipe, Stage
 from .vgg import VGG19
+from .window import WindowedDeformation, Windows
 
 MAP = 64  # detector and dense motion look at pictures of this side, whatever the size of the stage
 Keypoints = dict[str, Tensor]
@@ -86,11 +87,33 @@ class FommTask:
             return self._flow(batch, stage)
         source, wanted = self._laid(batch.source.picture), batch.target.picture
         found = self.keypoints(batch, stage)
-        out = self.animator.generator(source, found["driving"], found["source"])
+        by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
+        out, windows = self._generated(source, found, batch, stage)
         total = self._supervised(found["taught"], stage) if "taught" in found else {}
-        total |= self._pictures(out, batch, stage)
-        total |= self._published(out["prediction"], wanted, found["driving"], stage)
+        total |= self._motions(out, found, batch, by_region, stage)
+        if windows is not None:
+            wanted, by_region = (x if x is None else windows.crop(x) for x in (wanted, by_region))
+        total |= self._pictures(out["prediction"], wanted, by_region, stage)
+        total |= self._published(out["prediction"], wanted, batch.target.picture, found["driving"], stage)
         return total
+
+    def _generated(
+        self, source: Tensor, found: Mapping[str, Any], batch: Batch, stage: Stage
+    ) -> tuple[dict[str, Tensor], Windows | None]:
+        """The generator's output; with stage.window, the prediction of windows alone. The encoder then rests: at full
+        size it would be most of the work, and stage "copy" has taught it.
+        """
+        generator = self.animator.generator
+        if not stage.window:
+            return generator(source, found["driving"], found["source"]), None
+        windows = Windows.sample(batch.target.landmarks, stage.window, stage.size)
+        with torch.no_grad():
+            encoded = generator.encode(source)
+        out = generator.move(encoded, found["driving"], found["source"])
+        deformation = generator.deformation(out)
+        out["deformed"] = deformation.warped(source)
+        out["prediction"] = generator.decode(encoded, WindowedDeformation(deformation, windows))
+        return out, windows
 
     def _copy(self, pictures: Tensor, stage: Stage) -> dict[str, Tensor]:
         """The generator alone learns to copy; there is no motion yet, and no skips, which would do its work."""
@@ -114,9 +137,13 @@ class FommTask:
             "selection": loss.selection(out["mask"], out["sparse_deformed"], wanted, by_region),
             "deformed": loss.pyramid_l1(deformed, wanted, by_region),
             "keeping": loss.keeping(out["occlusion_map"], deformed, wanted, None),
-            "following": loss.following(out["deformation"], batch.source.landmarks, batch.target.landmarks),
+            "following": self._following(out, found, batch),
         }
         return {name: weights[name] * value for name, value in total.items() if name in weights}
+
+    def _following(self, out: Mapping[str, Tensor], found: Mapping[str, Keypoints], batch: Batch) -> Tensor:
+        motions = self.animator.generator.flow.motions(found["driving"], found["source"], *out["mask"].shape[2:])
+        return loss.following(out["mask"], motions, batch.source.landmarks, batch.target.landmarks)
 
     def adversary(self, batch: Batch, stage: Stage) -> Tensor | None:
         """The discriminator's turn: the picture of the generator's turn against the true one, both detached."""
@@ -182,29 +209,40 @@ class FommTask:
             "jacobians": weights.get("jacobians", 0.2) * share * jacobian,
         }
 
-    def _pictures(self, out: Mapping[str, Tensor], batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        """What puppets allow: L1 pyramids weighed by region, of the prediction and of the warped source."""
+    def _motions(
+        self, out: Mapping[str, Tensor], found: Mapping[str, Any], batch: Batch, by_region: Tensor | None, stage: Stage
+    ) -> dict[str, Tensor]:
+        """What puppets tell of the motions: which fit, and what the source warped by them should look like."""
         weights, wanted, total = stage.weights, batch.target.picture, {}
-        by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
-        if "pyramid" in weights:
-            total["pyramid"] = weights["pyramid"] * loss.pyramid_l1(out["prediction"], wanted, by_region)
-        if "gradient" in weights:
-            total["gradient"] = weights["gradient"] * loss.gradient_l1(out["prediction"], wanted, by_region)
-        if "selection" in weights:
-            small = self.animator.generator.dense_motion_network.down(wanted)
-            coarse = by_region
+        if "selection" in weights or "keeping" in weights:
+            down = self.animator.generator.flow.down
+            small, coarse = down(wanted), by_region
             if coarse is not None:
                 coarse = nn.functional.adaptive_avg_pool2d(coarse, small.shape[2:])
+        if "selection" in weights:
             fit = loss.selection(out["mask"], out["sparse_deformed"], small, coarse)
             total["selection"] = weights["selection"] * fit
+        if "keeping" in weights:
+            kept = loss.keeping(out["occlusion_map"], down(out["deformed"].detach()), small, coarse)
+            total["keeping"] = weights["keeping"] * kept
         if "following" in weights:
-            points = batch.source.landmarks, batch.target.landmarks
-            total["following"] = weights["following"] * loss.following(out["deformation"], *points)
+            total["following"] = weights["following"] * self._following(out, found, batch)
         if "deformed" in weights:
             total["deformed"] = weights["deformed"] * loss.pyramid_l1(out["deformed"], wanted, by_region)
         return total
 
-    def _published(self, prediction: Tensor, wanted: Tensor, driving: Keypoints, stage: Stage) -> dict[str, Tensor]:
+    def _pictures(
+        self, prediction: Tensor, wanted: Tensor, by_region: Tensor | None, stage: Stage
+    ) -> dict[str, Tensor]:
+        """Pyramids of L1 and of gradient L1 weighed by region."""
+        terms = {"pyramid": loss.pyramid_l1, "gradient": loss.gradient_l1}
+        weights = {name: stage.weights[name] for name in terms if name in stage.weights}
+        return {name: weight * terms[name](prediction, wanted, by_region) for name, weight in weights.items()}
+
+    def _published(
+        self, prediction: Tensor, wanted: Tensor, frames: Tensor, driving: Keypoints, stage: Stage
+    ) -> dict[str, Tensor]:
+        """The published terms. frames: the whole driving frames, where prediction and wanted may be windows."""
         weights, total = stage.weights, {}
         if "perceptual" in weights:
             levels = stage.levels
@@ -223,8 +261,8 @@ class FommTask:
                 total["feature_matching"] = loss.feature_matching(real, fake, weights["feature_matching"])
             self._step = {"pair": (prediction.detach(), wanted), "kp": kp}
         if "equivariance_value" in weights or "equivariance_jacobian" in weights:
-            transform = self.transform(len(wanted))
-            found = self.animator.kp_detector(transform.transform_frame(wanted, self.animator.align_corners))
+            transform = self.transform(len(frames))
+            found = self.animator.kp_detector(transform.transform_frame(frames, self.animator.align_corners))
             value = loss.equivariance_value(driving["value"], transform, found["value"])
             total["equivariance_value"] = weights.get("equivariance_value", 0.0) * value
             jacobian = loss.equivariance_jacobian(driving["jacobian"], transform, found["value"], found["jacobian"])

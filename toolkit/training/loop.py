@@ -356,6 +356,7 @@ class Trainer:
     def _export(self, path: Path) -> None:
         facts = {
             "recipe": self.recipe.name,
+            "config": self.recipe.name,
             "steps": self.step,
             "domain": self.recipe.domain,
             "licence": self.recipe.licence,

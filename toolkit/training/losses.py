@@ -147,13 +147,24 @@ def selection(mask: Tensor, sparse: Tensor, truth: Tensor, weight: Tensor | None
     return weighted_mean(-(wanted * mask.clamp(min=1e-12).log()).sum(1, keepdim=True), weight)
 
 
-def keeping(occlusion: Tensor, deformed: Tensor, truth: Tensor, weight: Tensor | None, painted: float = 0.05) -> Tensor:
-    """What an occlusion map B x 1 x h x w would cost if painting erred by `painted` everywhere: it should keep the
-    warped picture where that errs less, and have the rest painted. deformed, truth: B x C x h x w; they get no
-    gradient.
+def keeping(
+    occlusion: Tensor,
+    deformed: Tensor,
+    truth: Tensor,
+    weight: Tensor | None,
+    painted: float = 0.12,
+    soft: float = 0.03,
+) -> Tensor:
+    """Cross-entropy of an occlusion map B x 1 x h x w with what it should be if painting erred by `painted`
+    everywhere: keep the warped picture where that errs less, have the rest painted. deformed, truth: B x C x h x w,
+    without gradient. Painting errs less than that, but what is painted is blurred: L1 alone would have faces painted,
+    people would not. (A cost linear in the map saturates it while nothing is in its place yet, and there it stays.)
     """
-    error = F.avg_pool2d((deformed.float() - truth.float()).abs().mean(1, keepdim=True), 3, 1, 1).detach()
-    return weighted_mean(occlusion * error + (1 - occlusion) * painted, weight)
+    with torch.no_grad():
+        error = F.avg_pool2d((deformed.float() - truth.float()).abs().mean(1, keepdim=True), 3, 1, 1)
+        wanted = ((painted - error) / soft).sigmoid()
+    kept, lost = (x.float().clamp(min=1e-6).log() for x in (occlusion, 1 - occlusion))
+    return weighted_mean(-wanted * kept - (1 - wanted) * lost, weight)
 
 
 def keypoint_value(found: Tensor, true: Tensor) -> Tensor:
@@ -178,20 +189,32 @@ _LIPS = [(48, 60), (50, 61), (51, 62), (52, 63), (54, 64), (56, 65), (57, 66), (
 SPANS = _EYES + _BROWS + _NOSE + _OUTER + _INNER + _LIPS
 
 
-def following(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """How far the flow B x h x w x 2 (corner to corner) misses what it should read at the landmarks of the wanted
-    picture, and between them: mean L1 in units of -1 … 1.
+def following(mask: Tensor, motions: Tensor, source: Tensor, target: Tensor, sharpness: float = 0.012) -> Tensor:
+    """Do the chosen motions read what they should at the landmarks of the wanted picture, and between them?
 
-    source, target: B x 68 x 2, edge to edge. Colours can't tell which motion is right where they hardly change, as on
-    skin; and lids and lips are a few pixels of the map. A place between two points is drawn at random for each row.
+    mask: B x K x h x w. motions: B x K x h x w x 2, where each reads (corner to corner). source, target: landmarks B x
+    68 x 2, edge to edge. Divergence of the choice from the motions that land within about `sharpness` (units of -1 … 1)
+    of the right place, and how far the mixed flow lands from it (L1, in units of sharpness). Colours can't tell which
+    motion is right where they hardly change, as on skin, and lids and lips are a few pixels of the map. A place between
+    two points is drawn at random for each row.
     """
-    pairs = torch.tensor(SPANS, device=flow.device)
-    share = torch.rand(len(flow), len(pairs), 1, device=flow.device)
+    rows, count, height, width = mask.shape
+    pairs = torch.tensor(SPANS, device=mask.device)
+    share = torch.rand(rows, len(pairs), 1, device=mask.device)
 
     def places(points: Tensor, side: Tensor) -> Tensor:
         ends = points[:, pairs]
         return torch.lerp(ends[:, :, 0], ends[:, :, 1], share) * (side / (side - 1))
 
-    side = torch.tensor([flow.shape[2], flow.shape[1]], device=flow.device)
-    read = F.grid_sample(flow.permute(0, 3, 1, 2).float(), places(target, side)[:, None], align_corners=True)
-    return (read[:, :, 0].mT - places(source, side)).abs().mean()
+    def at(maps: Tensor) -> Tensor:  # B x C x h x w -> B x C x P
+        return F.grid_sample(maps.float(), wanted[:, None], align_corners=True)[:, :, 0]
+
+    side = torch.tensor([width, height], device=mask.device)
+    wanted, truth = places(target, side), places(source, side).mT[:, None]  # B x P x 2, B x 1 x 2 x P
+    flows = at(motions.permute(0, 1, 4, 2, 3).flatten(1, 2)).unflatten(1, (count, 2))  # B x K x 2 x P
+    chosen = at(mask)
+    with torch.no_grad():
+        right = ((flows - truth).abs().sum(2) / -sharpness).softmax(1)
+    divergence = (right * (right.clamp(min=1e-6) / chosen.clamp(min=1e-6)).log()).sum(1).mean()
+    missed = ((chosen[:, :, None] * flows).sum(1, keepdim=True) - truth).abs().mean() / sharpness
+    return divergence + missed

@@ -33,6 +33,8 @@ class Stage:
     noise: standard deviation of what is added to true keypoints, as a detector's error would.
     part: what learns: "whole"; "flow": the dense motion alone; "copy": the generator alone, as an auto-encoder of
     random crops of side `crop`.
+    window: the generator decodes (and its losses see) only a window of this side in each picture, mostly about the
+    face; its encoder rests meanwhile. 0: the whole picture.
     frozen_norms: batch norms use (and keep) their running statistics; scale and shift still learn. Small batches of
     different pictures have statistics so noisy that colours never get exact.
     cross: share of rows whose driver is another character (relative motion, true answer).
@@ -53,6 +55,7 @@ class Stage:
     noise: float = 0.0
     part: str = "whole"
     crop: int = 64
+    window: int = 0
     frozen_norms: bool = False
     cross: float = 0.0
     weights: dict[str, float] = dataclasses.field(default_factory=dict)
