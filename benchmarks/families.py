@@ -117,12 +117,15 @@ def lively(animator: Animator) -> Animator:
         "mask.weight": 4.0,
         "occlusion.weight": 6.0,
         "jacobian.weight": 0.5,
-        "regions.weight": 12.0,
+        "regions.weight": 4.0,
+        "zhou_grid_change.weight": 0.05,
     }
     for name, weight in animator.named_parameters():
         gain = next((gain for ending, gain in gains.items() if name.endswith(ending)), 2**0.5)
         if weight.dim() == 4:
             weight.normal_(0, gain / weight[0].numel() ** 0.5)
+        elif name == "G.p":
+            weight.mul_(0.5)  # or the adaptive norms would amplify from one to the next
     for part in animator.modules():
         if isinstance(part, Spectral):
             for _ in range(5):
@@ -141,6 +144,10 @@ class Inputs:
     frames: Tensor
     points: Tensor
 
+    def first(self, count: int) -> Inputs:
+        """The same with the first so many frames alone."""
+        return dataclasses.replace(self, frames=self.frames[:count], points=self.points[:count])
+
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
         """Picture H x W x C and frames T x H x W x 3, uint8, as the runner takes them."""
         picture, frames = ((x * 255).round().byte().permute(0, 2, 3, 1).numpy() for x in (self.picture, self.frames))
@@ -150,7 +157,7 @@ class Inputs:
 def inputs(animator: Animator | Runner, count: int) -> Inputs:
     wave = torch.linspace(0, 2, count)
     turned = puppets.Pose.neutral(count).replace(
-        yaw=0.3 * torch.sin(wave), roll=0.2 * torch.cos(wave), mouth_open=0.2 + 0.3 * wave
+        yaw=0.2 * torch.sin(wave), roll=0.2 * torch.cos(wave), mouth_open=0.2 + 0.3 * wave
     )
     (who, driver), rest = (puppets.identities(1, seed=seed) for seed in (9, 5)), puppets.Pose.neutral(1)
     driver, alpha = driver.repeat(count), animator.info.channels == 4

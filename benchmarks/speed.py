@@ -24,16 +24,16 @@ import toolkit
 from toolkit import device
 from toolkit.models.base import Animator
 from toolkit.runner import Runner, prepare
-from toolkit.tuning import NAMES
+from toolkit.tuning import BATCHES, NAMES
 
 from . import stages
 from .families import FAMILIES, MINI, SIDE, Family, Inputs, inputs, plain, seen, transferred
 
-FRAMES = 8  # of each timed run
+FRAMES = 4  # of each timed run, at least; a whole batch
 PLAIN = 2  # of the plain loop
 
 
-def seconds(work: Callable[[], object], runs: int = 3) -> float:
+def seconds(work: Callable[[], object], runs: int = 2) -> float:
     """The best of some runs after one to warm up."""
     work()
     best = float("inf")
@@ -88,36 +88,39 @@ def runners(animator: Animator) -> dict[str, Runner]:
 
 
 def against_plain(family: Family, animator: Animator) -> None:
-    """Full and half precision beside the plain loop: speed, share of the ceiling, and equality of the numbers."""
-    given = inputs(animator, FRAMES)
+    """Full and half precision beside the plain loop: speed, share of the ceiling, and equality of the numbers; then
+    the stages of each.
+    """
+    given = inputs(animator, max(BATCHES["cpu"]))
     frame = plain(family, animator, given)
-    expected = torch.cat([frame(index) for index in range(FRAMES)]).permute(0, 2, 3, 1).numpy()
-    alone = seconds(lambda: [frame(index) for index in range(1, 1 + PLAIN)], runs=2) / PLAIN
-    alone_gflop = gflop(lambda: frame(1))
+    expected = torch.cat([frame(index) for index in range(PLAIN)]).permute(0, 2, 3, 1).numpy()
+    alone = seconds(lambda: [frame(index) for index in range(PLAIN)]) / PLAIN
+    executed = gflop(lambda: frame(0))
     top = {dtype: ceiling(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    print(f"\n{family.title}, {SIDE} x {SIDE}, network only")
-    print(
-        f"  plain loop  {1e3 * alone:7.1f} ms a frame  {alone_gflop:6.1f} GFLOP  "
-        f"{alone_gflop / alone:5.0f} GFLOP/s = {alone_gflop / alone / top[torch.float32]:4.2f} of the ceiling"
-    )
-    made = runners(animator)
-    for name, runner in made.items():
-        work, floats = network(runner, given)
-        took = seconds(work) / FRAMES
-        executed = gflop(work) / FRAMES
-        difference = np.abs(floats - expected)
-        share = executed / took / top[runner.plan.dtype]
+
+    def row(name: str, took: float, executed: float, dtype: torch.dtype, more: str = "") -> None:
+        share = executed / took / top[dtype]
         print(
-            f"  {name:10}  {1e3 * took:7.1f} ms a frame  {executed:6.1f} GFLOP  "
-            f"{executed / took:5.0f} GFLOP/s = {share:4.2f} of the ceiling ({top[runner.plan.dtype]:.0f})  "
-            f"{alone / took:5.2f} x plain  differs by {difference.max():.1e} at most, "
-            f"{255 * difference.mean():.3f}/255 on average  [{runner.plan}]"
+            f"  {name:10}  {1e3 * took:7.1f} ms a frame  {executed:6.1f} GFLOP  {executed / took:5.0f} GFLOP/s = "
+            f"{share:4.2f} of the ceiling ({top[dtype]:.0f})  {more}",
+            flush=True,
         )
-    for name, runner in made.items():
-        work, _ = network(runner, given)
+
+    print(f"\n{family.title}, {SIDE} x {SIDE}, network only")
+    row("plain loop", alone, executed, torch.float32)
+    at_work = []
+    for name, runner in runners(animator).items():
+        count = max(FRAMES, runner.plan.batch)
+        work, floats = network(runner, given.first(count))
+        took, executed, difference = seconds(work) / count, gflop(work) / count, np.abs(floats[:PLAIN] - expected)
+        more = f"{alone / took:5.2f} x plain  differs by {difference.max():.1e} at most, "
+        more += f"{255 * difference.mean():.3f}/255 on average  [{runner.plan}]"
+        row(name, took, executed, runner.plan.dtype, more)
+        at_work.append((name, runner, work, count))
+    for name, runner, work, count in at_work:
         print(f"\nStages, {family.title}, {name} [{runner.plan}]")
-        stages.by_stage(runner._net, family.stages, work, FRAMES)
-        stages.by_kind(work, FRAMES)
+        stages.by_stage(runner._net, family.stages, work, count)
+        stages.by_kind(work, count)
 
 
 def file_to_file(model, name: str, trim: float | None) -> None:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 KINDS = {  # what the names of torch's operations contain; the first that fits counts
     "convolutions and products": ("conv", "mm", "linear", "attention"),
-    "norms": ("norm", "var_mean", "std"),
+    "norms": ("norm", "var_mean", "addcmul"),
     "sampling": ("embedding_bag", "grid_sampl", "upsample", "index"),
     "copies and layouts": ("copy", "cat", "clone", "contiguous", "fill", "zero", "pad", "empty"),
 }
@@ -29,8 +29,8 @@ def chosen(net: nn.Module, stages: Sequence[str]) -> dict[str, nn.Module]:
     return parts
 
 
-def by_stage(net: nn.Module, stages: Sequence[str], work: Callable[[], object], frames: int, runs: int = 3) -> None:
-    """Print milliseconds (the best of some runs) and GFLOP a frame of each stage, and of what is between them."""
+def by_stage(net: nn.Module, stages: Sequence[str], work: Callable[[], object], frames: int) -> None:
+    """Print milliseconds (the best of two runs) and GFLOP a frame of each stage, and of what is between them."""
     parts, counter = chosen(net, stages), FlopCounterMode(display=False)
     times, flops = dict.fromkeys(parts, 0.0), dict.fromkeys(parts, 0.0)
 
@@ -50,7 +50,7 @@ def by_stage(net: nn.Module, stages: Sequence[str], work: Callable[[], object], 
         work()
     executed, total = {name: flops[name] / frames / 1e9 for name in parts}, counter.get_total_flops() / frames / 1e9
     best, whole = dict.fromkeys(parts, float("inf")), float("inf")
-    for _ in range(runs):
+    for _ in range(2):
         times.update(dict.fromkeys(parts, 0.0))
         begin = time.perf_counter()
         work()

@@ -1,9 +1,11 @@
 """Make the README's pictures again: python docs/pictures.py (about a minute).
 
-docs/demo.webp: three seconds of picture, driver and result. docs/puppets.webp: a sheet of drawn heads.
+docs/demo.webp: three seconds of picture, driver and result. docs/puppets.webp: a sheet of drawn heads. docs/mini.webp:
+picture, driver, truth and result of held-out characters.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +36,17 @@ def sheet(rows: int = 4, columns: int = 8, size: int = 160) -> None:
     media.write_picture(HERE / "puppets.webp", (tiled * 255).round().byte().numpy(), overwrite=True, quality=88)
 
 
+def mini(characters: int = 8) -> None:
+    """What the shipped model makes of characters that it has never seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        toolkit.evaluate("mini-fomm", characters, Path(folder) / "sheet.png")
+        picture = media.read_picture(Path(folder) / "sheet.png")
+    height, width = picture.shape[:2]
+    small = media.resize(picture, (round(height * 760 / width), 760))
+    media.write_picture(HERE / "mini.webp", small, overwrite=True, quality=88)
+
+
 if __name__ == "__main__":
     sheet()
+    mini()
     demo()

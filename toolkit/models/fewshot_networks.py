@@ -157,6 +157,18 @@ class Residual(nn.Module):
         return x + adain(self.conv2(y), *next(styles))
 
 
+def attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(query · key) value over the rows: B x M x c, B x N x c and B x N x C -> B x M x C."""
+    if not query.is_cpu:
+        return F.scaled_dot_product_attention(query, key, value, scale=1.0)
+    # torch's kernels for CPUs want values as narrow as keys. A few rows at a time stay in the cache; the exponents in
+    # at least float32.
+    wide = torch.promote_types(key.dtype, torch.float32)
+    key = key.mT.to(wide)
+    rows = [(part.to(wide) @ key).softmax(dim=2).to(value.dtype) @ value for part in query.split(512, dim=1)]
+    return torch.cat(rows, dim=1)
+
+
 class Attention(nn.Module):
     """Each position looks at all others: x + gamma * sum over i of h_i softmax_i(f_i . g_j), not scaled."""
 
@@ -169,7 +181,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         key, query, value = (conv(x).flatten(2).mT for conv in (self.conv_f, self.conv_g, self.conv_h))  # B x N x c
-        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        seen = attended(query, key, value)
         return x + self.gamma * seen.mT.unflatten(2, x.shape[2:])
 
 

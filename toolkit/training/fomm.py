@@ -4,6 +4,7 @@ identity answers).
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -357,7 +358,10 @@ class FommTask:
         from .. import zoo
 
         self._look(self.animator.info.size)
-        zoo.save(self.animator, path, half=True, drawn=True, **facts)
+        animator = copy.deepcopy(self.animator) if self.recipe.sharpen else self.animator
+        if self.recipe.sharpen:
+            animator.generator.flow.occlusion.bias.data += self.recipe.sharpen
+        zoo.save(animator, path, half=True, drawn=True, **facts)
         self._look(self.stage.size)
 
 

@@ -91,6 +91,8 @@ class Recipe:
     ema: decay of the averaged weights that are shown, measured and exported. precision: "bf16", "fp16" or "fp32".
     vgg: file of VGG-19's weights for the perceptual loss (none: the perception network).
     anchors: the puppets' anchors that the keypoints are, in order (none: all).
+    sharpen: added to the bias of FOMM's occlusion head in what is exported: more of the warped picture, which is sharp,
+    is kept, and less is painted. L1 would rather have a blur than a line a pixel beside its place; people would not.
     checkpoint, sheet, measure: every how many steps. keep: how many checkpoints.
     """
 
@@ -106,6 +108,7 @@ class Recipe:
     ema: float = 0.999
     precision: str = "bf16"
     channels_last: bool = True
+    sharpen: float = 0.0
     checkpoint: int = 200
     sheet: int = 500
     measure: int = 500
