@@ -95,7 +95,7 @@ def test_the_mini_beats_not_moving_on_strangers():
     assert result.ratio("same", "mouth") < 0.85 and result.ratio("cross", "mouth") < 0.9
 
 
-@pytest.mark.xfail(strict=False, reason="the first snapshot moves heads, but its lids and lips hardly follow yet")
+@pytest.mark.xfail(strict=False, reason="the snapshot that ships moves heads; its lids and lips follow too weakly yet")
 def test_the_mini_opens_mouths_and_shuts_eyes():
     """One character talks and blinks; another must do as it does."""
     who = puppets.identities(2, HELD_OUT + 77)
