@@ -202,3 +202,13 @@ def test_the_sample_picture_is_one(tmp_path):
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape == (512, 512, 3)
     assert pixels.std() > 20
+
+
+def test_settings_of_a_recipe_are_numbers(tmp_path, capsys):
+    """A run of no steps at all: it begins, ends and writes its file."""
+    stages = [f"stages.{k}.steps=0" for k in range(4)]
+    words = [word for setting in (*stages, f"output={tmp_path}/out.safetensors") for word in ("--set", setting)]
+    assert main(["train", "mini-fomm", "-o", str(tmp_path / "run"), *words]) == 0
+    assert (tmp_path / "out.safetensors").is_file()
+    assert main(["train", "mini-fomm", "-o", str(tmp_path / "other"), "--set", "stages.0.steps=few"]) == 2
+    assert "must be a whole number" in capsys.readouterr().err
