@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from toolkit import puppets
+from toolkit.errors import ConfigError
 from toolkit.models.motion import Deformation
 from toolkit.training.window import WindowedDeformation, Windows
 
@@ -30,3 +31,8 @@ def test_windows_lie_inside_and_mostly_about_the_face():
     nose = (landmarks[:, 30].flip(-1) + 1) * 64
     inside = ((nose >= corners) & (nose < corners + 64)).all(1)
     assert inside.float().mean() > 0.7
+
+
+def test_a_window_must_go_into_the_picture():
+    with pytest.raises(ConfigError, match="96 does not go into pictures of 128"):
+        Windows.sample(torch.zeros(1, 68, 2), 96, 128)

@@ -179,7 +179,7 @@ def keypoint_jacobian(found: Tensor, true: Tensor) -> Tensor:
     return (found - true).abs().mean()
 
 
-# Pairs of iBUG points with nothing but one surface between them: what lies between them moves as they do.
+# Pairs of iBUG points on one feature or on bare skin: what lies between two of them moves about as they do.
 _EYES = [(a, b) for first in (36, 42) for a in range(first, first + 6) for b in range(a + 1, first + 6)]
 _BROWS = [(a, a + 1) for a in (*range(17, 21), *range(22, 26))] + [(18, 37), (20, 38), (23, 43), (25, 44)]
 _NOSE = [(27, 28), (28, 29), (29, 30), (30, 33), (31, 33), (33, 35), (27, 39), (27, 42), (31, 41), (35, 46), (33, 51)]

@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..models.motion import Deformation, warp
 from . import regions
 
@@ -23,7 +24,11 @@ class Windows:
 
     @staticmethod
     def sample(landmarks: Tensor, side: int, size: int, anywhere: float = 0.25) -> Windows:
-        """Windows about the faces (landmarks B x 68 x 2 in -1 … 1) with some jitter; a share of them anywhere."""
+        """Windows about the faces (landmarks B x 68 x 2 in -1 … 1) with some jitter; a share of them anywhere. Raises
+        ConfigError for a side that does not go into size.
+        """
+        if size % side:
+            raise ConfigError(f"A window of {side} does not go into pictures of {size}.", "Choose a divisor of it.")
         rows, room = len(landmarks), size - side
         boxes = regions.boxes(landmarks)["head"].cpu()
         centre = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 4 * size + size / 2
