@@ -1,7 +1,7 @@
 """Make the README's pictures again: python docs/pictures.py (about a minute).
 
-docs/demo.webp: three seconds of picture, driver and result. docs/puppets.webp: a sheet of drawn heads. docs/mini.webp:
-picture, driver, truth and result of held-out characters.
+docs/demo.webp: three seconds of picture, driver and result. docs/puppets.webp: a sheet of drawn heads.
+docs/figures.webp: figures that dance. docs/mini.webp: picture, driver, truth and result of held-out characters.
 """
 
 import sys
@@ -36,6 +36,19 @@ def sheet(rows: int = 4, columns: int = 8, size: int = 160) -> None:
     media.write_picture(HERE / "puppets.webp", (tiled * 255).round().byte().numpy(), overwrite=True, quality=88)
 
 
+def figures(rows: int = 3, columns: int = 6, size: int = 200, seconds: float = 6) -> None:
+    """Whole figures, each at another moment of a dance of its own."""
+    count, beats = rows * columns, puppets.beats(seconds, seed=2)
+    who, moments = puppets.figures(count, seed=5), []
+    for k in range(count):
+        head = puppets.performance(seconds, 25, seed=k)
+        stances = puppets.dance(who[k], beats, seconds, 25, seed=k, head=head)
+        moments.append(stances[round(25 * float(beats[1 + k * 7 % (len(beats) - 2)]))])
+    pictures = puppets.draw_figures(who, puppets.Stance.cat(moments), size)[:, :3]
+    tiled = pictures.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3)
+    media.write_picture(HERE / "figures.webp", (tiled * 255).round().byte().numpy(), overwrite=True, quality=88)
+
+
 def mini(characters: int = 8) -> None:
     """What the shipped model makes of characters that it has never seen."""
     with tempfile.TemporaryDirectory() as folder:
@@ -48,5 +61,6 @@ def mini(characters: int = 8) -> None:
 
 if __name__ == "__main__":
     sheet()
+    figures()
     mini()
     demo()

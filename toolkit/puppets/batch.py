@@ -11,11 +11,12 @@ from torch import Tensor
 
 
 class Batch:
-    """Mixin of a frozen dataclass whose fields are all tensors with the same first axis."""
+    """Mixin of a frozen dataclass whose fields are all tensors with the same first axis, or such dataclasses again."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """The same dataclass with `function` applied to every field."""
-        return type(self)(**{f.name: function(getattr(self, f.name)) for f in dataclasses.fields(self)})
+        """The same dataclass with `function` applied to every tensor."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return type(self)(**{k: v.map(function) if isinstance(v, Batch) else function(v) for k, v in fields.items()})
 
     def __len__(self) -> int:
         return len(getattr(self, dataclasses.fields(self)[0].name))
@@ -37,14 +38,15 @@ class Batch:
         """The whole batch n times over: rows 0, 1, …, 0, 1, …"""
         return self.map(lambda t: t.repeat(n, *[1] * (t.dim() - 1)))
 
-    def replace(self, **fields: Tensor) -> Self:
+    def replace(self, **fields: Tensor | Batch) -> Self:
         return dataclasses.replace(self, **fields)
 
     @classmethod
     def cat(cls, batches: Iterable[Self]) -> Self:
         """Several batches joined, in order."""
         batches = list(batches)
-        return cls(**{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in dataclasses.fields(cls)})
+        columns = {f.name: [getattr(b, f.name) for b in batches] for f in dataclasses.fields(cls)}
+        return cls(**{k: type(c[0]).cat(c) if isinstance(c[0], Batch) else torch.cat(c) for k, c in columns.items()})
 
 
 def uniforms(n: int, seed: int, width: int) -> Tensor:

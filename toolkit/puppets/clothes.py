@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .body import Torso, shoulder_distance
+from .identity import Identity
 from .shapes import col, cover, few, fract, mix, smooth, spread, tint
 
 if TYPE_CHECKING:
@@ -39,15 +40,8 @@ class Cloth:
 
     def figure(self) -> Tensor:
         """The pattern woven into the cloth, as coverage."""
-        f = 7.0 + 6 * col(self.identity.backdrop_shape[:, 15])
         q = self.x / col(self.identity.shoulders)
-        u, v = fract(self.x * f) - 0.5, fract((self.y - 0.35 * q * q) * f) - 0.5
-        px = self.px * f
-        stripes, pins, dots, checks = (col((self.identity.pattern == k).float()) for k in (1, 2, 3, 4))
-        lying = cover(v.abs() - 0.25, px) * (stripes + 0.4 * checks)
-        upright = cover(u.abs().sub_(0.08 * pins + 0.25 * checks), px) * (0.7 * pins + 0.4 * checks)
-        round_ = cover((u * u).addcmul_(v, v).sqrt_().sub_(0.26), px) * dots
-        return lying.add_(upright).add_(round_)
+        return woven(self.identity, self.x, self.y - 0.35 * q * q, self.px)
 
     def cloak(self, neckline: Tensor, loose: float = 0.03, pattern: float = 0.85) -> Tensor:
         """The garment itself below its neckline, with light, folds and pattern. Returns what it covers."""
@@ -85,6 +79,18 @@ class Cloth:
         alpha = self.cover(leaf)
         self.view.paint(mix(colour, tint(colour, 0.76, 0.76, 0.82), smooth(self.y - 0.5 * self.a, 0.22, -0.1)), alpha)
         self.seam(leaf, torch.ones_like(alpha), 0.007, 0.6)
+
+
+def woven(identity: Identity, x: Tensor, y: Tensor, px: Tensor) -> Tensor:
+    """The pattern of a puppet's cloth at x across and y down it (head units), as coverage."""
+    f = 7.0 + 6 * col(identity.backdrop_shape[:, 15])
+    u, v = fract(x * f) - 0.5, fract(y * f) - 0.5
+    px = px * f
+    stripes, pins, dots, checks = (col((identity.pattern == k).float()) for k in (1, 2, 3, 4))
+    lying = cover(v.abs() - 0.25, px) * (stripes + 0.4 * checks)
+    upright = cover(u.abs().sub_(0.08 * pins + 0.25 * checks), px) * (0.7 * pins + 0.4 * checks)
+    round_ = cover((u * u).addcmul_(v, v).sqrt_().sub_(0.26), px) * dots
+    return lying.add_(upright).add_(round_)
 
 
 def corners(x: Tensor, y: Tensor, points: list[tuple]) -> Tensor:

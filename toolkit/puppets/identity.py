@@ -133,7 +133,7 @@ def _pick(palette: Tensor, where: Tensor, jitter: Tensor, amount: float = 0.03) 
     return (palette[i] + amount * (2 * jitter - 1)).clamp(0.02, 1)
 
 
-def _choose(u: Tensor, weights: Tensor) -> Tensor:
+def choose(u: Tensor, weights: Tensor) -> Tensor:
     """An index by weights (K or B x K), from uniform numbers."""
     total = weights.cumsum(-1) / weights.sum(-1, keepdim=True)
     return (u[:, None] > total).sum(1).clamp(max=weights.shape[-1] - 1)
@@ -216,7 +216,7 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
     weights[:, 0] = weights[:, 0] * (0.4 + 2.5 * old) * (age > 0.3)
     gents = torch.tensor([0.0, 0, 1, 0.3, 1, 1, 0, 1, 0.1, 0.35, 0.2, 0.2, 0, 0, 0, 1, 0.6, 0])
     weights = torch.where(anime[:, None], drawn * torch.where(lady[:, None], torch.ones(18), gents), weights)
-    hair = _choose(span(0, 1), weights)
+    hair = choose(span(0, 1), weights)
 
     brow_colour = torch.where(anime[:, None], hair_colour * 0.62, hair_colour * 0.72)
     brows = {
@@ -263,13 +263,13 @@ def identities(n: int, seed: int, style: int | str | None = None, device: torch.
         wrinkles=(old * 1.2).clamp(0, 1) * (1 - an),
         **eyes, eye_colour=eye_colour, **brows, brow_colour=brow_colour, **face, lip_colour=lip_colour,
         hair=hair, hair_colour=hair_colour, hair_shape=torch.stack([span(0, 1) for _ in range(8)], 1),
-        glasses=_choose(span(0, 1), torch.tensor([3.2, 0.5, 0.5, 0.35])),
+        glasses=choose(span(0, 1), torch.tensor([3.2, 0.5, 0.5, 0.35])),
         glasses_colour=_pick(FRAMES, span(0, 1), rgb(), 0.02),
-        beard=_choose(span(0, 1), beard_weights), accessory=_choose(span(0, 1), trinkets),
-        accessory_colour=_pick(GEMS, span(0, 1), rgb(), 0.03), clothes=_choose(span(0, 1), garb), clothes_colours=cloth,
-        pattern=_choose(span(0, 1), torch.tensor([2.0, 0.6, 0.4, 0.5, 0.5])),
+        beard=choose(span(0, 1), beard_weights), accessory=choose(span(0, 1), trinkets),
+        accessory_colour=_pick(GEMS, span(0, 1), rgb(), 0.03), clothes=choose(span(0, 1), garb), clothes_colours=cloth,
+        pattern=choose(span(0, 1), torch.tensor([2.0, 0.6, 0.4, 0.5, 0.5])),
         shoulders=mix(span(1.35, 1.6) - 0.25 * feminine, span(1.1, 1.25), an) - 0.15 * child,
         neck=mix(span(0.4, 0.46) - 0.1 * feminine, span(0.25, 0.29), an) - 0.06 * child,
-        backdrop=_choose(span(0, 1), torch.ones(len(BACKDROPS))), backdrop_colours=room,
+        backdrop=choose(span(0, 1), torch.ones(len(BACKDROPS))), backdrop_colours=room,
         backdrop_shape=torch.stack([span(0, 1) for _ in range(16)], 1),
     ).to(device)  # fmt: skip

@@ -4,11 +4,14 @@ picture.png   a cartoon character, 512 x 512, RGB
 driving.mp4   another one singing for ten seconds, 512 x 512, 25 frames a second, with sound
 anime.png     an anime character as "Talking Head Anime" (2019) asks: 256 x 256, RGBA, nothing behind it (alpha 0 and
               colour 0), looking straight out with eyes and mouth open, the head from row 64 to row 191
+figure.png    a whole figure, for models of bodies: 384 x 384, RGB, standing straight
+dance.mp4     another one who dances and sings for six seconds, 384 x 384, 25 frames a second, with sound
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +20,17 @@ from torch import Tensor
 
 from . import Identity, Pose, anchors, draw, identities, landmarks, performance, song
 from .anchors import ANCHORS
-from .song import RATE
+from .dance import dance
+from .figure import Figure, Stance, figures
+from .figure_drawing import draw_figures
+from .song import RATE, beats
 
 PICTURE = (1, 29)  # seed and number of the character in the picture …
 SINGER = (1, 4)  # … of the one in the driving clip …
 ANIME = (3, 12)  # … and of the anime character
-TUNE = 4
-SECONDS, FPS, SIZE = 10, 25, 512
+FIGURE, DANCER = (5, 15), (5, 34)  # the same of the whole figures
+TUNE, DANCE_TUNE = 4, 2
+SECONDS, DANCE_SECONDS, FPS, SIZE, FIGURE_SIZE = 10, 6, 25, 512, 384
 
 
 def character(seed: int, number: int, style: str) -> Identity:
@@ -60,23 +67,49 @@ def anime(size: int = 256) -> Tensor:
     return draw(who, pose, size, background=False)[0]
 
 
-def main(folder: str | Path = "samples") -> None:
-    from fractions import Fraction
+def figure(size: int = FIGURE_SIZE) -> Tensor:
+    """3 x size x size."""
+    stance = Stance.neutral(1)
+    smile = stance.head.replace(mouth_wide=torch.tensor([0.5]))
+    return draw_figures(someone(*FIGURE), stance.replace(head=smile), size)[0, :3]
 
-    from PIL import Image
+
+def dancing(seconds: float = DANCE_SECONDS, fps: int = FPS) -> tuple[Figure, Stance, np.ndarray]:
+    """Who dances, how they move, and the sound."""
+    who = someone(*DANCER)
+    wave, syllables = song(seconds, DANCE_TUNE, drums=0.5)
+    head = performance(seconds, fps, DANCE_TUNE, wave, syllables=syllables)
+    return who, dance(who, beats(seconds, DANCE_TUNE), seconds, fps, DANCE_TUNE, head=head), wave
+
+
+def someone(seed: int, number: int) -> Figure:
+    return figures(number + 1, seed, "cartoon")[number]
+
+
+def clip(path: Path, frames: Callable[[slice], Tensor], count: int, wave: np.ndarray) -> None:
+    """Write what `frames` draws, a few at a time, with the sound."""
+    from fractions import Fraction
 
     from ..media import Writer
 
+    with Writer(path, Fraction(FPS), sound=(wave, RATE), overwrite=True, quality=20) as writer:
+        for k in range(0, count, 10):
+            for frame in to_bytes(frames(slice(k, k + 10))[:, :3]):
+                writer.write(frame)
+
+
+def main(folder: str | Path = "samples") -> None:
+    from PIL import Image
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(to_bytes(picture()[None])[0]).save(folder / "picture.png", optimize=True)
-    Image.fromarray(to_bytes(anime()[None])[0]).save(folder / "anime.png", optimize=True)
+    for name, drawn in {"picture.png": picture(), "anime.png": anime(), "figure.png": figure()}.items():
+        Image.fromarray(to_bytes(drawn[None])[0]).save(folder / name, optimize=True)
     who, pose, wave = singing()
-    with Writer(folder / "driving.mp4", Fraction(FPS), sound=(wave, RATE), overwrite=True, quality=20) as writer:
-        for k in range(0, len(pose), 10):
-            for frame in to_bytes(draw(who, pose[k : k + 10], SIZE)[:, :3]):
-                writer.write(frame)
-    for name in ("picture.png", "driving.mp4", "anime.png"):
+    clip(folder / "driving.mp4", lambda part: draw(who, pose[part], SIZE), len(pose), wave)
+    dancer, stance, beat = dancing()
+    clip(folder / "dance.mp4", lambda part: draw_figures(dancer, stance[part], FIGURE_SIZE), len(stance), beat)
+    for name in ("picture.png", "driving.mp4", "anime.png", "figure.png", "dance.mp4"):
         print(f"{folder / name}  {(folder / name).stat().st_size / 1e6:.2f} MB")
 
 

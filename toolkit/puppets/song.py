@@ -45,18 +45,29 @@ def _hertz(key: float, degree: int) -> float:
     return key * 2 ** ((12 * (degree // 7) + _SCALE[degree % 7]) / 12)
 
 
+def _tempo(seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """When the beats are, in seconds, the end of the last one included: whole bars of four."""
+    count = max(4, int(seconds * rng.uniform(2.4, 2.7) // 4) * 4)
+    lead, tail = 0.35, min(0.8, 0.1 * seconds)
+    return lead + (seconds - lead - tail) / count * np.arange(count + 1)
+
+
+def beats(seconds: float, seed: int) -> np.ndarray:
+    """When the beats of `song(seconds, seed)` are, in seconds, the end of the last one included: whole bars of four."""
+    return _tempo(seconds, np.random.default_rng(seed))
+
+
 def _compose(
     seconds: float, rng: np.random.Generator
 ) -> tuple[list[Syllable], list[tuple[float, float, float, float]]]:
     """The melody, and the accompaniment's notes (start, length, Hz, loudness)."""
-    beats = max(4, int(seconds * rng.uniform(2.4, 2.7) // 4) * 4)
-    lead, tail = 0.35, min(0.8, 0.1 * seconds)
-    beat = (seconds - lead - tail) / beats
+    times = _tempo(seconds, rng)
+    lead, bars = times[0], len(times) // 4
+    beat = (times[-1] - lead) / (4 * bars)
     key = 196 * 2 ** (rng.integers(0, 5) / 12)
     chords = _ROUNDS[rng.integers(len(_ROUNDS))]
     melody, plucks = [], []
     degree = int(rng.choice([2, 4, 7]))
-    bars = beats // 4
     rhythms = [_RHYTHMS[k] for k in rng.integers(len(_RHYTHMS), size=2)]
     for bar in range(bars):
         root = chords[bar % 4] if bar < bars - 1 else 0
@@ -150,8 +161,27 @@ def _accompaniment(plucks: list[tuple[float, float, float, float]], samples: int
     return out
 
 
-def song(seconds: float, seed: int, rate: int = RATE) -> tuple[np.ndarray, list[Syllable]]:
-    """A tune `seconds` long: (mono float32 waveform in -1 … 1, round(seconds * rate) samples; the syllables sung)."""
+def _drums(times: np.ndarray, samples: int, rate: int) -> np.ndarray:
+    """A drum on the beat, a clap on every second one, a shaker between."""
+    rng, out = np.random.default_rng(0), np.zeros(samples)
+    t = np.arange(int(0.3 * rate)) / rate
+    hiss = np.diff(rng.standard_normal(len(t)), prepend=0.0)
+    drum = np.sin(2 * np.pi * (50 * t + 6 * (1 - np.exp(-18 * t)))) * np.exp(-13 * t)
+    clap = 0.45 * hiss * np.exp(-32 * t) * (1 + (t % 0.012 < 0.004))
+    shaker = 0.16 * hiss * np.exp(-60 * t)
+    half = np.diff(times).mean() / 2 if len(times) > 1 else 0
+    for k, at in enumerate(times):
+        for hit, start in ((drum, at), *([(clap, at)] if k % 2 else []), (shaker, at + half)):
+            piece = out[round(start * rate) :][: len(t)]
+            piece += hit[: len(piece)]
+    return out
+
+
+def song(seconds: float, seed: int, rate: int = RATE, drums: float = 0.0) -> tuple[np.ndarray, list[Syllable]]:
+    """A tune `seconds` long: (mono float32 waveform in -1 … 1, round(seconds * rate) samples; the syllables sung).
+
+    drums: how loud drums beat time with it, 0 … 1.
+    """
     rng = np.random.default_rng(seed)
     samples = round(seconds * rate)
     melody, plucks = _compose(seconds, rng)
@@ -167,6 +197,8 @@ def song(seconds: float, seed: int, rate: int = RATE) -> tuple[np.ndarray, list[
     size = 1 << (samples + n - 1).bit_length()
     wet = np.fft.irfft(np.fft.rfft(mixed, size) * np.fft.rfft(room / np.sqrt((room**2).sum()), size), size)[:samples]
     mixed = mixed + 0.16 * wet * np.abs(mixed).max() / (np.abs(wet).max() + 1e-9) * 2
+    if drums:
+        mixed = mixed + drums * np.abs(mixed).max() * _drums(beats(seconds, seed), samples, rate)
     fade = np.clip(np.minimum(np.arange(samples), samples - 1 - np.arange(samples)) / (0.05 * rate), 0, 1)
     mixed *= fade
     return (0.85 * mixed / (np.abs(mixed).max() + 1e-9)).astype(np.float32), melody
