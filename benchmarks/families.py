@@ -4,8 +4,11 @@ what its stages are called.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 import numpy as np
 import torch
@@ -195,3 +198,23 @@ def plain(family: Family, animator: Animator, given: Inputs) -> Callable[[int], 
         return family.frame(animator, given.picture, source, transferred(animator, source, motion, reference))
 
     return work
+
+
+def exactly(family: Family, animator: Animator, given: Inputs, index: int = 0) -> Tensor:
+    """The same frame as `plain`'s, but in float64: what the rounding of all others is measured by."""
+    with _in_float64():
+        pixels = [(x.double() * 255).round() / 255 for x in (given.picture, given.frames)]
+        wide = Inputs(pixels[0], given.own.double(), pixels[1], given.points.double())
+        return plain(family, copy.deepcopy(animator).double(), wide)(index)
+
+
+@contextmanager
+def _in_float64() -> Iterator[None]:
+    """Here also what models compute in float32 whatever their weights are (coordinates, flows) is in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mock.patch.object(Tensor, "float", Tensor.double):
+            yield
+    finally:
+        torch.set_default_dtype(before)

@@ -27,7 +27,7 @@ from toolkit.runner import Runner, prepare
 from toolkit.tuning import BATCHES, NAMES
 
 from . import stages
-from .families import FAMILIES, MINI, SIDE, Family, Inputs, inputs, plain, seen, transferred
+from .families import FAMILIES, MINI, SIDE, Family, Inputs, exactly, inputs, plain, seen, transferred
 
 FRAMES = 4  # of each timed run, at least; a whole batch
 PLAIN = 2  # of the plain loop
@@ -87,13 +87,20 @@ def runners(animator: Animator) -> dict[str, Runner]:
     return out
 
 
+def apart(seen: np.ndarray, expected: np.ndarray) -> str:
+    """How far pictures in 0 … 1 are from others, in words."""
+    difference = np.abs(seen - expected)
+    return f"{difference.max():.1e} ({255 * difference.mean():.4f}/255 on average)"
+
+
 def against_plain(family: Family, animator: Animator) -> None:
-    """Full and half precision beside the plain loop: speed, share of the ceiling, and equality of the numbers; then
-    the stages of each.
+    """Full and half precision beside the plain loop: speed, share of the ceiling, and equality of the numbers, beside
+    how far the plain loop itself is from float64; then the stages of each.
     """
     given = inputs(animator, max(BATCHES["cpu"]))
     frame = plain(family, animator, given)
     expected = torch.cat([frame(index) for index in range(PLAIN)]).permute(0, 2, 3, 1).numpy()
+    exact = exactly(family, animator, given).permute(0, 2, 3, 1).numpy()
     alone = seconds(lambda: [frame(index) for index in range(PLAIN)]) / PLAIN
     executed = gflop(lambda: frame(0))
     top = {dtype: ceiling(dtype) for dtype in (torch.float32, torch.bfloat16)}
@@ -107,14 +114,14 @@ def against_plain(family: Family, animator: Animator) -> None:
         )
 
     print(f"\n{family.title}, {SIDE} x {SIDE}, network only")
-    row("plain loop", alone, executed, torch.float32)
+    row("plain loop", alone, executed, torch.float32, f"from float64 {apart(expected[:1], exact)}")
     at_work = []
     for name, runner in runners(animator).items():
         count = max(FRAMES, runner.plan.batch)
         work, floats = network(runner, given.first(count))
-        took, executed, difference = seconds(work) / count, gflop(work) / count, np.abs(floats[:PLAIN] - expected)
-        more = f"{alone / took:5.2f} x plain  differs by {difference.max():.1e} at most, "
-        more += f"{255 * difference.mean():.3f}/255 on average  [{runner.plan}]"
+        took, executed = seconds(work) / count, gflop(work) / count
+        more = f"{alone / took:5.2f} x plain  at most {apart(floats[:PLAIN], expected)} from it, "
+        more += f"from float64 {apart(floats[:1], exact)}  [{runner.plan}]"
         row(name, took, executed, runner.plan.dtype, more)
         at_work.append((name, runner, work, count))
     for name, runner, work, count in at_work:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from toolkit.models.fast import MapNorm, PatchConv, PhasedConv, PhasedUp, Winograd, quicken
-from toolkit.models.layers import ResBlock, UpBlock, instance_norm
+from toolkit.models.layers import ResBlock, UpBlock, instance_norm, map_moments
 from toolkit.models.motion import warp
 
 
@@ -75,3 +75,16 @@ def test_warp_by_pixels_is_grid_sample(rows, align_corners):
         assert (seen - expected).abs().max() < 1e-5
         flow[0, 0, 0], flow[0, 0, 1], flow[0, 0, 2] = float("nan"), float("inf"), 1e30
         assert (warp(picture, flow, align_corners)[0, :, 0, :3] == 0).all()
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-6), (torch.bfloat16, 2e-5)])
+def test_moments_of_large_maps_keep_their_digits(dtype, error):
+    """In channels_last, where the sums are plain ones, and for maps in half precision: within float32's rounding."""
+    generator = torch.Generator().manual_seed(2)
+    maps = (torch.randn(2, 8, 250, 256, generator=generator) + 3).to(dtype, memory_format=torch.channels_last)
+    variance, mean = torch.var_mean(maps.double(), (2, 3), correction=0, keepdim=True)
+    with torch.no_grad():
+        found = map_moments(maps)
+    assert [each.dtype for each in found] == [torch.float32] * 2
+    assert float((found[0] - mean).abs().max()) < error
+    assert float((found[1] - variance).abs().max()) < error

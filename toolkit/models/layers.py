@@ -20,6 +20,7 @@ from ..errors import ConfigError
 from .motion import Deformation, background_grid, warp
 
 Norm = Callable[[int], nn.Module]
+STRIP = 256  # positions: a sum of so many in float32 is good to 1e-6
 
 
 def instance_norm(channels: int) -> nn.Module:
@@ -35,10 +36,20 @@ def map_moments(x: Tensor) -> tuple[Tensor, Tensor]:
             x if x.dtype == torch.float64 else x.float(), (2, 3), correction=0, keepdim=True
         )
         return mean, variance
-    # A row's batch statistics are those of its maps, and found in channels_last fifteen times as fast.
-    rows = [torch.batch_norm_update_stats(row, None, None, 0.0) for row in x.split(1)]
-    mean, variance = (torch.stack(moments)[..., None, None] for moments in zip(*rows, strict=True))
-    return mean, variance
+    # A row's batch statistics are those of its maps, and found in channels_last fifteen times as fast; but they are
+    # plain sums, which lose digits over a whole map: so in strips, joined afterwards.
+    strips = x.split(max(1, STRIP // x.shape[3]), dim=2)
+    pairs = [
+        torch.batch_norm_update_stats(row if row.dtype == torch.float64 else row.float(), None, None, 0.0)
+        for strip in strips
+        for row in strip.split(1)
+    ]
+    means, variances = (torch.stack(moments).unflatten(0, (len(strips), -1)) for moments in zip(*pairs, strict=True))
+    if len(strips) > 1:
+        share = means.new_tensor([strip.shape[2] / x.shape[2] for strip in strips])[:, None, None]
+        mean = (share * means).sum(0)
+        means, variances = mean[None], (share * (variances + (means - mean).square())).sum(0, keepdim=True)
+    return means[0, ..., None, None], variances[0, ..., None, None]
 
 
 def widths(block_expansion: int, max_features: int, count: int) -> list[int]:

@@ -296,6 +296,8 @@ class InpaintingNetwork(nn.Module):
     the dense motion's output too; `forward` is the published whole.
     """
 
+    skips = resize_corners = True  # see `layers.WarpingGenerator`
+
     def __init__(
         self,
         block_expansion: int,
@@ -335,13 +337,14 @@ class InpaintingNetwork(nn.Module):
 
     def deformation(self, moved: Mapping[str, Any]) -> Deformation:
         """The dense motion's output, ready to be applied."""
-        return Deformation(moved["deformation"], moved["occlusion_maps"], self.align_corners, resize_corners=True)
+        return Deformation(moved["deformation"], moved["occlusion_maps"], self.align_corners, self.resize_corners)
 
-    def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Any]) -> Tensor:
+    def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Any] | Deformation) -> Tensor:
         """Warp, blank and paint: encoded pictures and the dense motion's output -> predictions B x C x H x W in 0..1,
         float32.
         """
-        deformation, levels = self.deformation(moved), len(self.up_blocks)
+        deformation = moved if isinstance(moved, Deformation) else self.deformation(moved)
+        levels = len(self.up_blocks)
         x = deformation.blended(deformation.warped(encoded[f"map_{levels}"]))
         for i, up in enumerate(self.up_blocks):
             x = up(self.resblock[2 * i + 1](self.resblock[2 * i](x)))
