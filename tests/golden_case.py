@@ -58,11 +58,14 @@ class Case:
 
 
 def _index(text):
-    """ "[0, ::4]" as an index."""
-    parts = [part.strip().split(":") for part in text.strip("[]").split(",")]
-    return tuple(
-        slice(*(int(number) if number else None for number in part)) if part[1:] else int(part[0]) for part in parts
-    )
+    """ "[0, ::4]" or "[..., ::4]" as an index."""
+
+    def one(part):
+        numbers = [int(number) if number else None for number in part.split(":")]
+        return slice(*numbers) if numbers[1:] else numbers[0]
+
+    parts = [part.strip() for part in text.strip("[]").split(",")]
+    return tuple(... if part == "..." else one(part) for part in parts)
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,6 +8,7 @@ import torch
 
 import toolkit
 from toolkit.errors import CheckpointError, ConfigError, OutputError
+from toolkit.paths import shipped
 from toolkit.training import Recipe
 from toolkit.training.loop import Trainer, TrainingError, learning_rate, save_atomically
 
@@ -109,6 +110,8 @@ def test_init_begins_with_the_weights_of_a_run(trainer):
                 torch.testing.assert_close(value, kept[f"{name}.{key}"].to(value), rtol=1e-3, atol=1e-4)
     with pytest.raises(CheckpointError, match="snapshot of the same model"):
         run.begin_with(__file__)
+    with pytest.raises(CheckpointError, match="perception.safetensors .* no kp_detector"):
+        run.begin_with(shipped("checkpoints/mini/perception.safetensors"))
 
 
 def test_nan_stops_and_names_the_last_good_checkpoint(trainer):

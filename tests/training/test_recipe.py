@@ -1,9 +1,11 @@
 """Recipes: what comes with the toolkit is sound, and mistakes are refused before they cost a night."""
 
 import pytest
+import torch
 
 from toolkit.errors import ConfigError
 from toolkit.training import Recipe, names
+from toolkit.training.loop import make_task
 
 TINY = {"name": "tiny", "task": "fomm", "model": {}, "stages": [{"name": "one", "steps": 3, "train": ["generator"]}]}
 
@@ -11,7 +13,8 @@ TINY = {"name": "tiny", "task": "fomm", "model": {}, "stages": [{"name": "one", 
 @pytest.mark.parametrize("name", names())
 def test_shipped_recipes_load(name):
     recipe = Recipe.load(name)
-    assert recipe.name == name and recipe.steps > 0 and all(stage.train for stage in recipe.stages)
+    assert recipe.name == name and all(stage.train for stage in recipe.stages)
+    assert all(stage.steps or stage.epochs for stage in recipe.stages)
 
 
 def test_settings_change_a_recipe():
@@ -72,3 +75,57 @@ def test_stage_of_a_step():
         ("b", 1),
         ("b", 2),
     ]
+
+
+SPECS = {  # size; per stage epochs, repeats, batch, milestones: the tables of the specifications
+    "fomm-vox-256": (256, (100, 75, 40, 60, 90)),
+    "fomm-vox-adv-256": (256, (100, 75, 40, 60, 90), (50, 75, 36)),
+    "fomm-taichi-256": (256, (100, 150, 30, 60, 90)),
+    "fomm-taichi-adv-256": (256, (100, 150, 30, 60, 90), (50, 150, 27)),
+    "fomm-fashion-256": (256, (100, 50, 27, 60, 90)),
+    "fomm-nemo-256": (256, (100, 8, 36, 60, 90)),
+    "fomm-mgif-256": (256, (100, 25, 36, 60, 90)),
+    "fomm-bair-256": (256, (20, 1, 36, 12, 18)),
+    "mraa-vox256": (256, (100, 75, 14, 60, 90), (30, 2000, 256, 21, 26)),
+    "mraa-taichi256": (256, (100, 150, 14, 60, 90), (30, 150, 256, 21, 26)),
+    "mraa-mgif256": (256, (100, 50, 14, 60, 90), (30, 50, 256, 61, 91)),
+    "mraa-ted384": (384, (100, 150, 6, 60, 90), (30, 150, 256, 21, 26)),
+    "mraa-ted-youtube384": (384, (100, 150, 20, 60, 90), (30, 500, 256, 21, 26)),
+    "tpsmm-vox-256": (256, (100, 75, 28, 70, 90), (200, 300, 256, 141, 181)),
+    "tpsmm-taichi-256": (256, (100, 150, 28, 70, 90), (100, 150, 256, 71, 91)),
+    "tpsmm-ted-384": (384, (100, 150, 12, 70, 90), (30, 500, 256, 21, 26)),
+    "tpsmm-mgif-256": (256, (100, 50, 28, 70, 90), (100, 50, 256, 71, 91)),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_published_trainings(name):
+    """The numbers of each data set, and modules that are there and have something to learn."""
+    recipe, (size, *stages) = Recipe.load(name), SPECS[name]
+    ours = [(stage.epochs, stage.repeats, stage.batch, *stage.milestones) for stage in recipe.stages]
+    assert ours == stages and {stage.size for stage in recipe.stages} == {size}
+    assert recipe.clips.id_sampling == (not any(what in name for what in ("fashion", "nemo", "mgif", "bair")))
+    assert recipe.clips.resize == ((0.9, 1.1) if "mgif" in name else ())
+    jitter = [getattr(recipe.clips, colour) for colour in ("brightness", "contrast", "saturation", "hue")]
+    only_hue = next((hue for what, hue in (("fashion", 0.1), ("nemo", 0.0), ("mgif", 0.5)) if what in name), None)
+    assert jitter == ([0.1] * 4 if only_hue is None else [0.0, 0.0, 0.0, only_hue])
+    with torch.device("meta"):  # shapes without numbers
+        modules = make_task(recipe, torch.device("meta")).modules
+    for stage in recipe.stages:
+        assert all(any(True for _ in modules[part].parameters()) for part in stage.train)
+        assert set(stage.lr) <= {"", *stage.train} and set(stage.clip) <= {"bg_predictor", *stage.train}
+        assert ("discriminator" in stage.train) == ("generator_gan" in stage.weights)
+    assert recipe.stages[0].decay == (1e-4 if recipe.task == "tpsmm" else 0)
+    assert recipe.vgg == "vgg19" and recipe.ema == 0 and recipe.betas == (0.5, 0.999)
+
+
+def test_a_recipe_says_what_differs_from_its_base(tmp_path):
+    (tmp_path / "one.toml").write_text(
+        'name = "one"\ntask = "fomm"\nmodel = { a = 1, b = 2 }\n[[stages]]\nname = "x"\nsteps = 3\nbatch = 4\n'
+    )
+    (tmp_path / "two.toml").write_text(
+        'base = "one"\nname = "two"\nmodel = { b = 3 }\n[[stages]]\nbatch = 5\n[[stages]]\nname = "y"\nsteps = 1\n'
+    )
+    recipe = Recipe.load(tmp_path / "two.toml")
+    assert (recipe.name, recipe.task, recipe.model) == ("two", "fomm", {"a": 1, "b": 3})
+    assert [(stage.name, stage.steps, stage.batch) for stage in recipe.stages] == [("x", 3, 5), ("y", 1, 8)]

@@ -26,32 +26,36 @@ class View:
 
     picture: B x 3 x H x W in 0..1. points, jacobian: B x K x 2 and B x K x 2 x 2, the anchors, in -1 … 1 from edge to
     edge.
-    landmarks: B x 68 x 2, likewise.
+    landmarks: B x 68 x 2, likewise. Of frames of a clip nothing is known but the picture.
     """
 
     picture: Tensor
-    points: Tensor
-    jacobian: Tensor
-    landmarks: Tensor
+    points: Tensor | None = None
+    jacobian: Tensor | None = None
+    landmarks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.picture)
 
     def __getitem__(self, rows: Tensor) -> View:
-        picked = View(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+        picked = View(*(None if tensor is None else tensor[rows] for tensor in self._tensors()))
         if picked.picture.dtype == torch.uint8:
             picked = dataclasses.replace(picked, picture=picked.picture.float() / 255)
         return picked
 
     def to(self, device: torch.device | str) -> View:
-        return View(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
+        return View(*(None if tensor is None else tensor.to(device) for tensor in self._tensors()))
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """One training batch: the source picture, the frame that is wanted, and the driver in the reference pose and now.
 
-    In same-identity rows the driver is the wanted frame and the reference the source. cross: bool B.
+    In same-identity rows the driver is the wanted frame and the reference the source. cross: bool B. progress: how far
+    the stage is, see `Stage.progress`.
     """
 
     source: View
@@ -59,6 +63,7 @@ class Batch:
     reference: View
     driving: View
     cross: Tensor
+    progress: float = 0.0
 
 
 @torch.no_grad()

@@ -8,11 +8,13 @@ batches follow from the seed and the step, and everything else is in the checkpo
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import math
 import os
 import pickle
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,9 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError, OutputError, ToolkitError
-from .recipe import Recipe, Stage
+from .muon import Muon
+from .recipe import Recipe, Stage, differences
 
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, EOFError, AttributeError, TypeError, pickle.UnpicklingError)
+TASKS = {"fomm": "FommTask", "mraa": "MraaTask", "tpsmm": "TpsmmTask", "perception": "PerceptionTask"}
 
 
 class TrainingError(ToolkitError):
@@ -52,15 +56,10 @@ class Task(Protocol):
 
 def make_task(recipe: Recipe, device: torch.device) -> Task:
     """The task that a recipe names."""
-    if recipe.task == "fomm":
-        from .fomm import FommTask
-
-        return FommTask(recipe, device)
-    if recipe.task == "perception":
-        from .perception import PerceptionTask
-
-        return PerceptionTask(recipe, device)
-    raise ConfigError(f"There is no task '{recipe.task}'.", "Choose one of: fomm, perception.")
+    if recipe.task not in TASKS:
+        raise ConfigError(f"There is no task '{recipe.task}'.", f"Choose one of: {', '.join(TASKS)}.")
+    module = importlib.import_module(f".{recipe.task}", __package__)
+    return getattr(module, TASKS[recipe.task])(recipe, device)
 
 
 def save_atomically(state: Any, path: Path) -> None:
@@ -89,10 +88,11 @@ def learning_rate(stage: Stage, step: int) -> float:
     """The factor on the learning rate at a step of the stage."""
     warm = min(1.0, (step + 1) / max(1, stage.warmup))
     done = step / max(1, stage.steps)
+    progress = stage.progress(step)
     if stage.schedule == "cosine":
         return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
     if stage.schedule == "milestones":
-        return warm * 0.1 ** sum(done >= milestone for milestone in stage.milestones)
+        return warm * 0.1 ** sum(progress >= milestone for milestone in stage.milestones)
     if stage.schedule == "constant":
         return warm
     raise ConfigError(f"There is no schedule '{stage.schedule}'.", "Choose one of: constant, cosine, milestones.")
@@ -154,6 +154,12 @@ class Trainer:
     """One run: a recipe, a folder, a device."""
 
     def __init__(self, recipe: Recipe, folder: str | Path, device: str | None = None, progress: bool = True) -> None:
+        if any(stage.epochs for stage in recipe.stages):
+            from .clips import counted
+
+            recipe = counted(recipe)
+        for stage in recipe.stages:
+            learning_rate(stage, 0)  # a schedule that does not exist should not be found out hours later
         self.recipe, self.folder, self.progress = recipe, Path(folder), progress
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.manual_seed(recipe.seed)
@@ -172,6 +178,7 @@ class Trainer:
         """Train to the end of the recipe (or Ctrl-C); returns the exported file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if resume and self.checkpoints():
+            self._compare()
             self.restore(self.checkpoints()[-1])
         elif not resume and self.checkpoints():
             raise ConfigError(f"{self.folder} already holds a run.", "Resume it (--resume), or give another folder.")
@@ -187,6 +194,9 @@ class Trainer:
                 self._chores()
         except KeyboardInterrupt:
             self._say(f"Stopped at step {self.step}; saving.")
+        finally:
+            if close := getattr(self.task, "close", None):
+                close()
         self.save()
         path = self.export()
         if self.recipe.output:
@@ -203,29 +213,33 @@ class Trainer:
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = stage.lr.get(name, stage.lr.get("", 2e-4)) * learning_rate(stage, within)
+                if "weight_decay" in group:
+                    group["weight_decay"] = stage.decay
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # for whatever draws from torch's own stream
         batch = self.task.batch(stage, self.step)
         with self._precision():
             losses = self.task.losses(batch, stage)
         total = sum(losses.values())
         self._check(total, losses)
-        self._optimise(total, [name for name in stage.train if name != "discriminator"])
+        self._optimise(total, [name for name in stage.train if name != "discriminator"], stage.clip)
         if "discriminator" in stage.train:
             with self._precision():
                 adversary = self.task.adversary(batch, stage)
             self._optimise(adversary, ["discriminator"])
             losses["discriminator"] = adversary
         self.step += 1
-        self.average.update(stage.train)
+        self.average.update(name for name, module in self.task.modules.items() if module.training)
         return {name: float(value.detach()) for name, value in losses.items()} | {"total": float(total.detach())}
 
-    def _optimise(self, total: Tensor, names: list[str]) -> None:
+    def _optimise(self, total: Tensor, names: list[str], largest: Mapping[str, float] | None = None) -> None:
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         total.backward()
         for name in names:
             if self.recipe.clip:
                 nn.utils.clip_grad_norm_(self.task.modules[name].parameters(), self.recipe.clip)
+            if name in (largest or {}):
+                nn.utils.clip_grad_norm_(self.task.modules[name].parameters(), largest[name], math.inf)
             self.optimisers[name].step()
 
     def _enter(self, stage: Stage, within: int) -> None:
@@ -245,8 +259,11 @@ class Trainer:
             self.optimisers = self._make_optimisers(stage.train)
 
     def _make_optimisers(self, names: tuple[str, ...]) -> dict[str, torch.optim.Optimizer]:
-        betas = tuple(self.recipe.betas)
-        return {name: torch.optim.Adam(self.task.modules[name].parameters(), lr=1e-4, betas=betas) for name in names}
+        kinds = {"adam": torch.optim.Adam, "muon": Muon}
+        if self.recipe.optimiser not in kinds:
+            raise ConfigError(f"There is no optimiser '{self.recipe.optimiser}'.", "Choose one of: adam, muon.")
+        make, betas = kinds[self.recipe.optimiser], tuple(self.recipe.betas)
+        return {name: make(self.task.modules[name].parameters(), lr=1e-4, betas=betas) for name in names}
 
     def _precision(self) -> contextlib.AbstractContextManager:
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -321,6 +338,22 @@ class Trainer:
                 "Give the folder and recipe of the run, or start anew.",
             ) from None
 
+    def _compare(self) -> None:
+        """Warn of settings that are not those of the run so far. Raises CheckpointError for another model."""
+        path = self.folder / "recipe.json"
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        now = json.loads(json.dumps(self.recipe.to_dict()))
+        changed = list(differences(before, now))
+        if other := [line for line in changed if line.startswith(("task", "model"))]:
+            raise CheckpointError(f"{path} is of another model: {other[0]}.", "Give another folder to this one.")
+        if changed:
+            more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
+            text = f"{path} has other settings: {'; '.join(changed[:3])}{more}. The run goes on with the new ones."
+            warnings.warn(text, stacklevel=3)
+
     def begin_with(self, path: str | Path) -> None:
         """Start from trained weights: a run's checkpoint (its averaged weights) or a safetensors snapshot."""
         path = Path(path)
@@ -335,7 +368,10 @@ class Trainer:
             else:
                 flat = torch.load(path, map_location="cpu", weights_only=True)["average"]
             names = self.task.modules
-            self._adopt({n: {k[len(n) + 1 :]: v for k, v in flat.items() if k.startswith(n + ".")} for n in names})
+            parts = {n: {k[len(n) + 1 :]: v for k, v in flat.items() if k.startswith(n + ".")} for n in names}
+            if not any(parts.values()):
+                raise ValueError(f"it has no {' and no '.join(names)}")
+            self._adopt(parts)
         except UNREADABLE as error:
             raise CheckpointError(
                 f"{path} cannot be begun with: {_first(error)}", "Give a checkpoint or snapshot of the same model."

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.motion import RandomTransform, inverse, product
+from ..models.motion import Deformation, RandomTransform, inverse, product
+from ..models.mraa import upright
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 Weights = float | Sequence[float]
@@ -80,12 +81,33 @@ def equivariance_value(driving: Tensor, transform: RandomTransform, transformed:
     return (driving - transform.warp_coordinates(transformed)).abs().mean()
 
 
-def equivariance_jacobian(driving: Tensor, transform: RandomTransform, points: Tensor, transformed: Tensor) -> Tensor:
+def equivariance_jacobian(
+    driving: Tensor, transform: RandomTransform, points: Tensor, transformed: Tensor, either_way: bool = False
+) -> Tensor:
     """mean |I - J^-1 (dT(p_t) J_t)| over all entries: jacobians B x K x 2 x 2; points: the keypoints on the
-    transformed frame.
+    transformed frame. either_way (MRAA's axes): a half turn is none.
     """
-    brought = product(transform.jacobian(points), transformed)
-    return (torch.eye(2, device=driving.device) - product(inverse(driving), brought)).abs().mean()
+    left = product(inverse(driving), product(transform.jacobian(points), transformed))
+    if either_way:
+        left = left * upright(left)
+    return (torch.eye(2, device=driving.device) - left).abs().mean()
+
+
+def warp_loss(source: Mapping[str, Tensor], driving: Mapping[str, Tensor], deformation: Deformation) -> Tensor:
+    """TPSMM: sum over levels of mean |m E_i(driving) - m W(E_i(source))|, of encoded pictures' "map_i". Features and
+    masks have no gradient: only the flow learns.
+    """
+    total = torch.zeros((), device=next(iter(driving.values())).device)
+    for name in (name for name in driving if name.startswith("map_")):
+        wanted, warped = driving[name].detach(), deformation.warped(source[name].detach())
+        mask = deformation.mask(*wanted.shape[2:]).detach().to(wanted.dtype)
+        total = total + (mask * wanted - mask * warped).float().abs().mean()
+    return total
+
+
+def cycle(there: Tensor, back: Tensor) -> Tensor:
+    """mean |I - A A'|: the background's motions B x 3 x 3 from driver to source and from source to driver."""
+    return (torch.eye(3, device=there.device) - (there[..., :, :, None] * back[..., None, :, :]).sum(-2)).abs().mean()
 
 
 # --- puppets ------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """A recipe: everything that decides a training run, read from TOML and checked.
 
-A recipe names a task (what is trained), the model's configuration, and one or more stages that follow each other.
-Unknown keys and
-wrong types are refused: a misspelt setting must not cost a night.
+A recipe names a task (what is trained), the model's configuration, and one or more stages that follow each other; with
+base = NAME it says only what differs from another. Unknown keys and wrong types are refused: a misspelt setting must
+not cost a night.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,34 @@ RECIPES = Path(__file__).parent / "recipes"
 class Stage:
     """One leg of a run.
 
-    steps, batch: how long and how wide. size: picture side in pixels, as drawn for the network.
+    steps, batch: how long and how wide. epochs, repeats: how long, in epochs of so many passes over a folder's clips;
+    steps, if not given, follow from their number. size: picture side in pixels, as drawn for the network.
     train: the modules that learn; the others stay as they are (and in evaluation mode).
     lr: {module: learning rate} or one number. schedule: "constant", "cosine" (to 2 % of lr) or "milestones"
-    (x 0.1 at each of `milestones`, shares of the stage). warmup: steps of linear increase.
+    (x 0.1 at each of `milestones`). warmup: steps of linear increase. Milestones, dropout and background_from are
+    numbers of epochs (from 0), or shares of a stage that does not count epochs: see `progress`.
+    decay: weight decay, as Adam's. clip: {module: the largest entry its gradient may have; a larger one scales the
+    whole gradient down}.
     keypoints: where the motion comes from: "detector" (learns if trained) or "true" (the puppets' own anchors).
     noise: standard deviation of what is added to true keypoints, as a detector's error would.
     part: what learns: "whole"; "flow": the dense motion alone; "copy": the generator alone, as an auto-encoder of
-    random crops of side `crop`.
+    random crops of side `crop`; "avd": the network that parts shape from pose (MRAA, TPSMM), the rest stays.
+    scaling: how much part "avd" stretches the driver's motion at most, along each axis.
     window: the generator decodes (and its losses see) only a window of this side in each picture, mostly about the
     face; its encoder rests meanwhile. 0: the whole picture.
     frozen_norms: batch norms use (and keep) their running statistics; scale and shift still learn. Small batches of
     different pictures have statistics so noisy that colours never get exact.
     cross: share of rows whose driver is another character (relative motion, true answer).
+    dropout: TPSMM's random leaving out of splines, (start, rise, most, until): the share is start + rise * progress, at
+    most `most`, and 0 from progress `until` on. background_from: the progress from which the background moves.
     levels: pyramid levels of the perceptual loss. weights: {loss: weight}, see `losses.py`. regions: {background,
     head, eyes, mouth: weight of a pixel there}.
     """
 
     name: str
-    steps: int
+    steps: int = 0
+    epochs: int = 0
+    repeats: int = 1
     size: int = 128
     batch: int = 8
     train: tuple[str, ...] = ()
@@ -51,16 +60,27 @@ class Stage:
     schedule: str = "cosine"
     milestones: tuple[float, ...] = ()
     warmup: int = 50
+    decay: float = 0.0
+    clip: dict[str, float] = dataclasses.field(default_factory=dict)
     keypoints: str = "detector"
     noise: float = 0.0
     part: str = "whole"
     crop: int = 64
     window: int = 0
     frozen_norms: bool = False
+    scaling: float = 0.25
+    dropout: tuple[float, ...] = ()
+    background_from: float = 0.0
     cross: float = 0.0
     weights: dict[str, float] = dataclasses.field(default_factory=dict)
     regions: dict[str, float] = dataclasses.field(default_factory=dict)
     levels: tuple[str, ...] = ("1", "0.5", "0.25", "0.125")
+
+    def progress(self, step: int) -> float:
+        """How far the stage is at one of its steps: the number of the epoch, or the share that is done where it does
+        not count epochs.
+        """
+        return step * self.epochs // self.steps if self.epochs else step / max(1, self.steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +102,40 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """A whole run. name: the recipe's; task: "fomm" or "perception"; model: the configuration that `toolkit.build`
-    takes.
+class Clips:
+    """A folder of clips in a published layout, as training data: see `clips.py`. Without a folder puppets are drawn.
 
-    output: the file that the half-precision snapshot goes to when a run is exported. betas: Adam's. clip: largest
-    gradient norm (0: none).
+    id_sampling: a pass is over the identities (names up to the first "#"), one clip of each drawn at random, rather
+    than over the clips. Augmentation: flip_time and flip (the frames change places; a mirror), rotation (degrees),
+    resize (smallest and largest factor; a random window of the stage's size is cut), brightness, contrast, saturation,
+    hue (jitter, 0: none). workers: threads that decode (0: one a core, 8 at most). memory: gigabytes of decoded clips
+    that are kept.
+    """
+
+    folder: str = ""
+    id_sampling: bool = False
+    flip_time: bool = True
+    flip: bool = True
+    rotation: float = 0.0
+    resize: tuple[float, ...] = ()
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    workers: int = 0
+    memory: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A whole run. name: the recipe's; task: "fomm", "mraa", "tpsmm" or "perception"; model: the configuration that
+    `toolkit.build` takes (published = NAME: that one, with what else is said here instead). clips, data: what it learns
+    from, clips where they have a folder, else puppets.
+
+    output: the file that the half-precision snapshot goes to when a run is exported. optimiser: "adam" or "muon".
+    betas: Adam's. clip: largest gradient norm (0: none).
     ema: decay of the averaged weights that are shown, measured and exported. precision: "bf16", "fp16" or "fp32".
-    vgg: file of VGG-19's weights for the perceptual loss (none: the perception network).
+    vgg: VGG-19's weights for the perceptual loss, a file or "vgg19", the zoo's (none: the perception network).
     anchors: the puppets' anchors that the keypoints are, in order (none: all).
     sharpen: added to the bias of FOMM's occlusion head in what is exported: more of the warped picture, which is sharp,
     is kept, and less is painted. L1 would rather have a blur than a line a pixel beside its place; people would not.
@@ -101,8 +147,10 @@ class Recipe:
     model: dict[str, Any]
     stages: tuple[Stage, ...]
     data: Data = Data()
+    clips: Clips = Clips()
     output: str = ""
     seed: int = 0
+    optimiser: str = "adam"
     betas: tuple[float, ...] = (0.5, 0.999)
     clip: float = 0.0
     ema: float = 0.999
@@ -150,6 +198,18 @@ def names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
+def differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    """What differs between two recipes as JSON, one line each; settings that only one of them knows do not count."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in (name for name in before if name in now):
+            yield from differences(before[name], now[name], f"{key}.{name}".strip("."))
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for index, (old, new) in enumerate(zip(before, now)):
+            yield from differences(old, new, f"{key}.{index}")
+    elif before != now:
+        yield f"{key} was {before}, is {now}"
+
+
 def _read(recipe: str | Path) -> dict[str, Any]:
     path = Path(recipe)
     if path.suffix != ".toml":
@@ -157,9 +217,21 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"There is no recipe '{recipe}'.", f"Give a .toml file or one of: {', '.join(names())}.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a recipe: {error}.", "Mend the TOML at that place.") from None
+    base = table.pop("base", None)
+    return table if base is None else _over(_read(path.parent / f"{base}.toml"), table)
+
+
+def _over(base: Any, table: Any) -> Any:
+    """`base` with what `table` says instead; the first stage of one goes with the first of the other, and so on."""
+    if isinstance(base, dict) and isinstance(table, dict):
+        return base | {key: _over(base[key], value) if key in base else value for key, value in table.items()}
+    if isinstance(base, list) and isinstance(table, list) and all(isinstance(item, dict) for item in base + table):
+        both = [_over(old, new) for old, new in zip(base, table)]
+        return both + base[len(both) :] + table[len(both) :]
+    return table
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -1,0 +1,303 @@
+"""What drawn heads (puppets) add to a training: known keypoints and landmarks, regions that weigh pixels, true answers
+across identities, and parts that learn alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..models.layers import antialias
+from ..models.motion import Deformation
+from . import losses as loss
+from . import regions
+from .data import HELD_OUT, Batch, Puppets, View, distort
+from .published import Found, Reenactment, dropped
+from .recipe import Stage
+from .window import WindowedDeformation, Windows
+
+MAP = 64  # detector and dense motion look at pictures of this side, whatever the size of the stage
+LESSONS = {"keypoints": 1.0, "jacobians": 0.2, "covariances": 0.2}  # weights where a stage gives none
+
+
+def to_grid(edges: Tensor, side: int = MAP) -> Tensor:
+    """Places from edge to edge (-1 … 1) -> the networks' coordinates, where -1 … 1 are the corner pixels' centres of
+    a map of `side`.
+    """
+    return edges * (side / (side - 1))
+
+
+class Drawn(Reenactment):
+    """A `Reenactment` that learns from clips or from puppets. With puppets more terms and parts make sense."""
+
+    looks = True  # detector and dense motion have anti-alias kernels, exchanged so that they see MAP x MAP
+
+    # ------------------------------------------------------------------ what a family says
+
+    def as_motion(self, places: Tensor, jacobian: Tensor) -> dict[str, Tensor]:
+        """Anchors B x K x 2 (networks' coordinates) and their Jacobians B x K x 2 x 2 as a motion."""
+        raise NotImplementedError
+
+    def lessons(self, found: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:
+        """How far a found motion is from what is known of a view: terms of LESSONS."""
+        return {"keypoints": loss.keypoint_value(found[self.places], to_grid(view.points))}
+
+    # ------------------------------------------------------------------ the loop's side
+
+    @property
+    def draws(self) -> bool:
+        """Whether it learns from puppets."""
+        return isinstance(self.data, Puppets)
+
+    def check(self, stage: Stage) -> None:
+        super().check(stage)
+        if not self.draws and (
+            stage.keypoints == "true" or stage.part in ("copy", "flow") or stage.window or stage.cross or stage.regions
+        ):
+            raise ConfigError(
+                f"Stage '{stage.name}' learns from what only drawn heads know (true keypoints, landmarks).",
+                f"Leave it out for clips (--set stages.N.steps=0), or train without {self.recipe.clips.folder}.",
+            )
+
+    def prepare(self, stage: Stage) -> None:
+        """Detector and dense motion see MAP x MAP at every size: only the fixed anti-alias kernel changes."""
+        super().prepare(stage)
+        self._look(stage.size)
+
+    def _look(self, size: int) -> None:
+        if self.looks and self.draws:
+            for network in (self.modules[self.detector], self.flow):
+                network.down = antialias(3, MAP / size).to(self.device)
+
+    def batch(self, stage: Stage, step: int) -> Batch | View | Tensor:
+        if stage.train == (self.detector,) and stage.keypoints == "true":
+            view, _ = self.data.views(step, stage.size, stage.batch)
+            return dataclasses.replace(view, picture=distort(view.picture, self.data.generator(step)))
+        if stage.part == "copy":
+            return self.data.crops(step, stage.size, stage.batch, stage.crop)
+        return super().batch(stage, step)
+
+    def losses(self, batch: Batch | View | Tensor, stage: Stage) -> dict[str, Tensor]:
+        if stage.part == "copy":
+            return self._copy(batch, stage)
+        if isinstance(batch, View):  # the detector alone, taught by the puppets' anchors
+            return self._supervised([(self.find(batch.picture), batch)], stage)
+        if stage.part == "flow":
+            return self._flow(batch, stage)
+        if stage.part == "avd":
+            return self._avd(batch, stage)
+        source, wanted = self._laid(batch.source.picture), batch.target.picture
+        found = self.keypoints(batch, stage)
+        by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
+        out, windows = self._whole(source, found, batch, stage)
+        total = self._supervised(found["taught"], stage) if "taught" in found else {}
+        total |= self._motions(out, found, batch, by_region, stage)
+        if windows is not None:
+            wanted, by_region = (x if x is None else windows.crop(x) for x in (wanted, by_region))
+        total |= self._pictures(out["prediction"], wanted, by_region, stage)
+        return total | self._published(out, found, wanted, batch.target.picture, stage)
+
+    # ------------------------------------------------------------------ parts of the generator
+
+    def _whole(self, source: Tensor, found: Found, batch: Batch, stage: Stage) -> tuple[dict[str, Any], Windows | None]:
+        """The generator's output; with stage.window, the prediction of windows alone. The encoder then rests: at full
+        size it would be most of the work, and stage "copy" has taught it.
+        """
+        dropout = dropped(stage, batch.progress)
+        if not stage.window:
+            return self.generated(source, found, dropout), None
+        windows = Windows.sample(batch.target.landmarks, stage.window, stage.size)
+        with torch.no_grad():
+            encoded = self.encode(source)
+        out = self.move(encoded, found, dropout)
+        deformation = self.network.deformation(out)
+        out["deformed"] = deformation.warped(source)
+        out["prediction"] = self.network.decode(encoded, WindowedDeformation(deformation, windows))
+        return {**out, "encoded": encoded}, windows
+
+    def _copy(self, pictures: Tensor, stage: Stage) -> dict[str, Tensor]:
+        """The generator alone learns to copy; there is no motion yet. With skips, which would do its work, blots of
+        each crop are hidden from it: it learns to paint them as their surroundings suggest.
+        """
+        network = self.network
+        hidden = [blots(pictures)] if network.skips else []
+        still = Deformation(None, hidden, network.align_corners, network.resize_corners)
+        copy = network.decode(self.encode(self._laid(pictures)), still)
+        return self._pictures(copy, pictures, None, stage)
+
+    def _flow(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
+        """The dense motion alone learns to choose motions and what to keep, on its own small pictures: 20 times as
+        fast.
+        """
+        found, weights = self.keypoints(batch, stage), stage.weights
+        small, wanted = (self.flow.down(view.picture) for view in (batch.source, batch.target))
+        out = self.move({"small": self._laid(small)}, found, dropped(stage, batch.progress))
+        deformed = self.network.deformation(out).warped(small)
+        by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
+        total = {
+            "selection": loss.selection(out["mask"], out["sparse_deformed"], wanted, by_region),
+            "deformed": loss.pyramid_l1(deformed, wanted, by_region),
+            "keeping": loss.keeping(out["occlusion_map"], deformed, wanted, None),
+            "following": self._following(out, found, batch),
+        }
+        return {name: weights[name] * value for name, value in total.items() if name in weights}
+
+    def _following(self, out: Mapping[str, Tensor], found: Found, batch: Batch) -> Tensor:
+        side = out["mask"].shape[2:]
+        motions = self.flow.motions(found["driving"], found["source"], *side, found.get("background"))
+        return loss.following(out["mask"], motions, batch.source.landmarks, batch.target.landmarks)
+
+    # ------------------------------------------------------------------ keypoints
+
+    def keypoints(self, batch: Batch, stage: Stage) -> Found:
+        """See `Reenactment.keypoints`; the puppets' own anchors where the stage says "true". With a detector that
+        learns, "taught" pairs what it found with the views that know better.
+        """
+        learns = self.detector in stage.train
+        if stage.keypoints == "true":
+            source, driving, reference = (
+                self.known(view, stage.noise) for view in (batch.source, batch.driving, batch.reference)
+            )
+            out = {"source": source, "driving": self.moved(source, driving, reference, batch.cross)}
+            if learns:  # it learns beside: the generator need not wait for it
+                seen = distort(batch.driving.picture, torch.Generator().manual_seed(int(torch.randint(2**31, ()))))
+                out["taught"] = [(self.find(seen), batch.driving)]
+            return out | self.background(batch, stage)
+        if stage.keypoints != "detector":
+            raise ConfigError(
+                f"Stage '{stage.name}' takes keypoints from '{stage.keypoints}'.", "Choose one of: true, detector."
+            )
+        out = super().keypoints(batch, stage)
+        if learns and "keypoints" in stage.weights:
+            out["taught"] = [(out["source"], batch.source), (out["moving"], batch.driving)]
+        return out
+
+    def known(self, view: View, noise: float = 0.0) -> dict[str, Tensor]:
+        """The anchors of puppets as a perfect detector would find them, or one that errs by `noise`."""
+        value, jacobian = to_grid(view.points), view.jacobian
+        if noise:
+            value = value + noise * torch.randn(value.shape).to(value)
+            jacobian = jacobian + 4 * noise * torch.randn(jacobian.shape).to(jacobian)
+        return self.as_motion(value, jacobian)
+
+    # ------------------------------------------------------------------ losses
+
+    def _supervised(self, pairs: Sequence[tuple[Mapping[str, Tensor], View]], stage: Stage) -> dict[str, Tensor]:
+        share, learned = 1 / len(pairs), [self.lessons(found, view) for found, view in pairs]
+        return {
+            name: stage.weights.get(name, LESSONS[name]) * share * sum(terms[name] for terms in learned)
+            for name in learned[0]
+        }
+
+    def _motions(
+        self, out: Mapping[str, Tensor], found: Found, batch: Batch, by_region: Tensor | None, stage: Stage
+    ) -> dict[str, Tensor]:
+        """What puppets tell of the motions: which fit, and what the source warped by them should look like."""
+        weights, wanted, total = stage.weights, batch.target.picture, {}
+        if "selection" in weights or "keeping" in weights:
+            down = self.flow.down
+            small, coarse = down(wanted), by_region
+            if coarse is not None:
+                coarse = nn.functional.adaptive_avg_pool2d(coarse, small.shape[2:])
+        if "selection" in weights:
+            fit = loss.selection(out["mask"], out["sparse_deformed"], small, coarse)
+            total["selection"] = weights["selection"] * fit
+        if "keeping" in weights:
+            kept = loss.keeping(out["occlusion_map"], down(out["deformed"].detach()), small, coarse)
+            total["keeping"] = weights["keeping"] * kept
+        if "following" in weights:
+            total["following"] = weights["following"] * self._following(out, found, batch)
+        if "deformed" in weights:
+            total["deformed"] = weights["deformed"] * loss.pyramid_l1(out["deformed"], wanted, by_region)
+        return total
+
+    def _pictures(
+        self, prediction: Tensor, wanted: Tensor, by_region: Tensor | None, stage: Stage
+    ) -> dict[str, Tensor]:
+        """Pyramids of L1 and of gradient L1 weighed by region."""
+        terms = {"pyramid": loss.pyramid_l1, "gradient": loss.gradient_l1}
+        weights = {name: stage.weights[name] for name in terms if name in stage.weights}
+        return {name: weight * terms[name](prediction, wanted, by_region) for name, weight in weights.items()}
+
+    # ------------------------------------------------------------------ what is shown and kept
+
+    _held: Batch | None = None
+
+    def measure(self) -> dict[str, float]:
+        """Held out: share of "not moving" that the L1 still has (same identity, cross identity), and the detector's
+        error in pixels of MAP where it finds the recipe's anchors.
+        """
+        if not self.draws:
+            return super().measure()
+        batch, stage = self._held_out(16), self.stage
+        out: dict[str, float] = {}
+        with torch.no_grad():
+            found = self.find(batch.driving.picture)[self.places]
+            if found.shape == batch.driving.points.shape:
+                pixels = (found - to_grid(batch.driving.points)).norm(dim=-1).mean(0) * (MAP - 1) / 2
+                out["kp_px"] = float(pixels.mean())
+                face = ("eye", "iris", "lip", "mouth")
+                if rows := [row for row, name in enumerate(self.recipe.anchors) if name.startswith(face)]:
+                    out["kp_px_face"] = float(pixels[rows].mean())
+            if stage.train == (self.detector,):
+                return out
+            for name in ("same", "cross"):
+                rows = batch.cross == (name == "cross")
+                prediction = self._shown(batch)["prediction"][rows]
+                still, wanted = batch.source.picture[rows], batch.target.picture[rows]
+                where = regions.masks(batch.target.landmarks[rows], *wanted.shape[2:])
+                error, base = ((x - wanted).abs().mean(1, keepdim=True) for x in (prediction, still))
+                out[name] = float(error.sum() / base.sum())
+                for part in ("background", "head", "eyes", "mouth"):
+                    out[f"{name}_{part}"] = float(error[where[part]].sum() / base[where[part]].sum())
+        return out
+
+    def sheet(self) -> Any:
+        """Rows of source, driver, truth, deformed source, occlusion, result: four in the same identity, four across."""
+        from .sheets import grid
+
+        if not self.draws:
+            return super().sheet()
+        batch, stage = self._held_out(16), self.stage
+        if stage.train == (self.detector,):
+            return None
+        with torch.no_grad():
+            out = self._shown(batch)
+        rows = [0, 1, 2, 3, 8, 9, 10, 11]
+        columns = [batch.source.picture, batch.driving.picture, batch.target.picture, out["deformed"]]
+        occlusion = nn.functional.interpolate(out["occlusion_map"], batch.source.picture.shape[2:])
+        columns += [occlusion.expand(-1, 3, -1, -1), out["prediction"]]
+        return grid([[column[row] for column in columns] for row in rows])
+
+    def _held_out(self, rows: int) -> Batch:
+        """Half cross, half same identity, of characters that training never sees, at the stage's size."""
+        if self._held is None or self._held.source.picture.shape[-1] != self.stage.size:
+            data = dataclasses.replace(self.recipe.data, characters=2 * rows, poses=2, group=2)
+            held = Puppets(data, HELD_OUT // 1_000_000, self.device, self.recipe.anchors)
+            self._held = held.batch(0, self.stage.size, rows, 0.5)
+        return self._held
+
+    def export(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """See `Reenactment.export`; the anti-alias kernels are those of the model's own size."""
+        self._look(self.animator.info.size)
+        super().export(path, facts)
+        self._look(self.stage.size)
+
+
+def blots(pictures: Tensor, share: float = 0.35, finest: int = 8) -> Tensor:
+    """Random occlusion maps for pictures B x C x H x W -> B x 1 x H/4 x W/4: soft-edged blots near 0 (hidden) over
+    about `share` of each, the rest near 1. finest: how many blots fit along a side.
+    """
+    rows, height, width = len(pictures), pictures.shape[2] // 4, pictures.shape[3] // 4
+    noise = torch.zeros(rows, 1, height, width)
+    for count in (finest, finest // 2):
+        coarse = torch.randn(rows, 1, count, count)
+        noise += nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
+    level = noise.flatten(1).quantile(share, dim=1).view(-1, 1, 1, 1)
+    return ((noise - level) * 5).sigmoid().to(pictures)

@@ -1,0 +1,68 @@
+"""What training MRAA means beside `published.py` and `drawn.py`: regions that keep their place and their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..models.mraa import spread
+from . import losses as loss
+from .data import View
+from .drawn import Drawn
+from .published import Found
+from .recipe import Stage
+
+SPOT = 0.1  # standard deviation of the region that stands for an anchor whose neighbourhood is not turned
+
+
+class MraaTask(Drawn):
+    """The task of the recipes with task = "mraa". See `loop.Task`."""
+
+    family = "mraa"
+    detector = "region_predictor"
+    places = "shift"
+
+    @property
+    def network(self) -> Any:
+        return self.animator.generator
+
+    @property
+    def flow(self) -> Any:
+        return self.animator.generator.flow
+
+    def move(self, encoded: Mapping[str, Tensor], found: Found, dropout: float = 0.0) -> dict[str, Any]:
+        return self.network.move(encoded, found["driving"], found["source"], found.get("background"))
+
+    def objective(self, out: Mapping[str, Any], found: Found, frames: Tensor, stage: Stage) -> dict[str, Tensor]:
+        """Equivariance of centres and, where regions have them, axes. Axes point either way: a half turn is none."""
+        weights, total = stage.weights, {}
+        if "equivariance_shift" in weights or "equivariance_affine" in weights:
+            transform, driving = self.transform(len(frames)), found["driving"]
+            there = self.find(transform.transform_frame(frames, self.animator.align_corners))
+            shift = loss.equivariance_value(driving["shift"], transform, there["shift"])
+            total["equivariance_shift"] = weights.get("equivariance_shift", 0.0) * shift
+            if "affine" in driving:
+                either_way = self.animator.config["generator"]["revert_axis_swap"]
+                affine = loss.equivariance_jacobian(
+                    driving["affine"], transform, there["shift"], there["affine"], either_way
+                )
+                total["equivariance_affine"] = weights.get("equivariance_affine", 0.0) * affine
+        return total
+
+    def parted(self, source: Mapping[str, Tensor], driving: Mapping[str, Tensor], factor: Tensor) -> dict[str, Tensor]:
+        factor = factor[:, None]
+        pose = {"shift": driving["shift"] * factor, "affine": driving["affine"] * factor[..., None]}
+        return self.modules["avd_network"](source, pose)
+
+    def as_motion(self, places: Tensor, jacobian: Tensor) -> dict[str, Tensor]:
+        affine = SPOT * jacobian
+        return {"shift": places, "affine": affine, "covar": spread(affine)}
+
+    def lessons(self, found: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:
+        terms = super().lessons(found, view)
+        if "covar" in found:
+            covar = spread(view.jacobian)
+            terms["covariances"] = (found["covar"] / SPOT**2 - covar).abs().mean()
+        return terms

@@ -1,0 +1,70 @@
+"""What training TPSMM means beside `published.py` and `drawn.py`: splines left out at random, a background that must
+come back, and a flow that must lay the source's features on the driver's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.motion import RandomTransform
+from . import losses as loss
+from .drawn import Drawn
+from .published import Found
+from .recipe import Stage
+
+
+class TpsmmTask(Drawn):
+    """The task of the recipes with task = "tpsmm". See `loop.Task`."""
+
+    family = "tpsmm"
+    looks = False  # its detector sees the whole picture, and its masks have the sizes of the features
+
+    @property
+    def network(self) -> Any:
+        return self.animator.inpainting_network
+
+    @property
+    def flow(self) -> Any:
+        return self.animator.dense_motion_network
+
+    def encode(self, pictures: Tensor) -> dict[str, Tensor]:
+        return {**self.network.encode(pictures), "small": self.flow.down(pictures)}
+
+    def move(self, encoded: Mapping[str, Tensor], found: Found, dropout: float = 0.0) -> dict[str, Any]:
+        small = encoded["small"]
+        out = self.flow(small, found["driving"], found["source"], found.get("background"), dropout)
+        like = [mask for mask in out["occlusion_maps"] if mask.shape[2:] == small.shape[2:]]
+        return {**out, "mask": out["contribution"], "occlusion_map": like[0]}
+
+    def transform(self, rows: int) -> RandomTransform:
+        return RandomTransform.sample(rows, device=self.device, euclidean=True)
+
+    def objective(self, out: Mapping[str, Any], found: Found, frames: Tensor, stage: Stage) -> dict[str, Tensor]:
+        weights, total = stage.weights, {}
+        if "equivariance_value" in weights:
+            transform = self.transform(len(frames))
+            there = self.find(transform.transform_frame(frames, self.animator.align_corners))
+            value = loss.equivariance_value(found["driving"]["value"], transform, there["value"])
+            total["equivariance_value"] = weights["equivariance_value"] * value
+        if "warp_loss" in weights:
+            with torch.no_grad():
+                wanted = self.network.encode(frames)
+            deformation = self.network.deformation(out)
+            total["warp_loss"] = weights["warp_loss"] * loss.warp_loss(out["encoded"], wanted, deformation)
+        if "bg" in weights and "background" in found:
+            pictures, matrix = out["encoded"]["picture"], found["background"]
+            total["bg"] = weights["bg"] * loss.cycle(matrix, self.modules["bg_predictor"](self._laid(frames), pictures))
+        return total
+
+    def parted(self, source: Mapping[str, Tensor], driving: Mapping[str, Tensor], factor: Tensor) -> dict[str, Tensor]:
+        return {"value": self.modules["avd_network"](source["value"], driving["value"] * factor[:, None])}
+
+    def as_motion(self, places: Tensor, jacobian: Tensor) -> dict[str, Tensor]:
+        return {"value": places}
+
+    def occlusions(self, animator: Any) -> list[nn.Module]:
+        return list(animator.dense_motion_network.occlusion)
