@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test lab bench lint clean
+.PHONY: setup demo test lab notebooks bench lint clean
 
 setup: $(STAMP)
 
@@ -25,7 +25,11 @@ test: $(STAMP)
 	$(PY) -m pytest --ignore=tests/browser
 
 lab: $(STAMP)
-	@$(PY) -m jupyterlab --ServerApp.tornado_settings="{'websocket_max_message_size': 1073741824}" notebooks
+	@$(PY) -m jupyterlab --ServerApp.tornado_settings="{'websocket_max_message_size': 1073741824}" index.ipynb
+
+# From their sources, in both languages (notebooks/build.py says how).
+notebooks: $(STAMP)
+	@$(PY) notebooks/build.py
 
 bench: $(STAMP)
 	@$(PY) -m toolkit bench

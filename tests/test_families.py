@@ -98,6 +98,15 @@ def test_avd_knows_no_strength_and_says_so_before_the_work(files, name):
     assert begun == []
 
 
+def test_auto_with_a_strength_is_relative_where_avd_knows_none(files):
+    assert prepared(files, "mraa").report["mode"] == "avd"
+    track, asked = (prepared(files, "mraa", mode=mode, strength=0.5) for mode in ("auto", "relative"))
+    assert track.report["mode"] == "relative"
+    assert [note for note in track.notes if "mode is relative: avd" in note]
+    assert not [note for note in asked.notes if "mode is relative" in note]
+    assert torch.equal(track.motion["shift"], asked.motion["shift"])
+
+
 def test_a_mode_on_the_command_line(files, tmp_path, capsys):
     weights = zoo.save(animator("mraa"), tmp_path / "mraa.safetensors", size=32)
     command = ["animate", str(files / "flat.png"), str(files / "driver.mp4"), "-o", "out.mp4", "-q"]
@@ -264,6 +273,68 @@ def test_a_few_shot_file_goes_through(files, tmp_path):
     assert media.probe("out.mp4").size == (64, 64)
     notes = animated(files, "fewshot", landmarks=None).report["notes"]
     assert len([note for note in notes if "only ever seen drawn heads" in note and "landmarks=" in note]) == 1
+
+
+def test_several_pictures_and_landmarks_on_the_command_line(files, tmp_path, capsys):
+    """Points in files drive as the same points do from Python; a face that was lost is null."""
+    import json
+
+    weights, given = zoo.save(animator("fewshot"), tmp_path / "heads.safetensors"), known()
+    rows = given[1].tolist()
+    rows[4] = None
+    (tmp_path / "clip.json").write_text(json.dumps(rows))
+    np.save(tmp_path / "picture.npy", given[0].repeat(2, 1, 1).numpy())
+    views, clip = [str(files / "flat.png"), str(files / "picture.png")], str(files / "driver.mp4")
+    command = ["animate", *views, clip, "--model", str(weights), "--precision", "fp32", "--reference", "first", "-q"]
+    command += ["--picture-landmarks", "picture.npy"]
+    assert main([*command, "--landmarks", "clip.json", "-o", "out.mp4"]) == 0
+    said = capsys.readouterr().err
+    assert "lost in 1 of 10 frames" in said
+    assert "small network" not in said
+    points = (tmp_path / "picture.npy", tmp_path / "clip.json")
+    track = prepared(files, "fewshot", picture=[files / "flat.png", files / "picture.png"], landmarks=points)
+    wanted = prepared(files, "fewshot", landmarks=given)
+    assert torch.allclose(track.motion["landmarks"][3], wanted.motion["landmarks"][3], atol=1e-5)
+    assert torch.allclose(track.motion["landmarks"][4], wanted.motion["landmarks"][3], atol=1e-5)
+    assert main([*command, "--landmarks", "nowhere.json"]) == 2
+    assert "no file of landmarks nowhere.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("x.csv", "1,2", "x.csv is no file of landmarks.*npy"),
+        ("x.json", "{", "x.json can't be read.*rows x 68 x 2"),
+        ("x.json", "[[1, 2], [3]]", "x.json can't be read"),
+        ("x.json", "[1, 2]", "x.json are 2.*rows x 68 x 2"),
+        ("x.npy", "not numpy", "x.npy can't be read"),
+    ],
+)
+def test_a_file_that_holds_no_landmarks(files, tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(toolkit.InputError, match=f"(?s){told}"):
+        prepared(files, "fewshot", landmarks=tmp_path / name)
+
+
+@pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "zip"])
+@pytest.mark.parametrize("name", ["fomm", "mraa", "tpsmm", "fewshot"])
+def test_somebody_s_own_file_of_a_published_layout(files, tmp_path, name, legacy):
+    """As training wrote it, optimiser and all, from a GPU's data parallel: recognised, and it drives."""
+    model = animator(name)
+    ending = "_state_dict" if name == "fewshot" else ""
+    content = {
+        part + ending: {f"module.{key}": tensor for key, tensor in getattr(model, part).state_dict().items()}
+        for part in model.parts
+    }
+    path = tmp_path / "00000099-checkpoint.pth.tar"
+    content |= {"optimizer": {"state": {}, "param_groups": [{"lr": 2e-4, "params": [0]}]}, "epoch": 99}
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    motion = runner(name).motion(performance()[0][:2], known()[1][:2] if runner(name).info.needs else None)
+    config = zoo.load(path).config
+    assert {part: config[part] for part in model.parts if part in config}.keys() == set(model.parts)
+    clip = animated(files, name, model=path, driving=motion, precision="fp32")
+    assert clip.frames == 2
+    assert clip.report["model"].startswith(name)
 
 
 def test_smoothing_works_for_all(files):

@@ -1,5 +1,10 @@
-"""Each notebook runs from top to bottom, offline, and shows what it promises."""
+"""The notebooks are what their sources say; each runs from top to bottom, offline, and shows what it promises."""
 
+import ast
+import importlib.util
+import json
+import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -7,7 +12,28 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+NOTEBOOKS = [ROOT / "index.ipynb", *sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+CHINESE = sorted((ROOT / "notebooks" / "zh").glob("*.ipynb"))
+MIME = {"video": "data:video/mp4;base64,", "png": "image/png", "sliders": "widget-view", "card": 'role="alert"'}
+PROMISED = {  # what must be seen, and how often at least
+    "index": {"sliders": 1},
+    "00_setup": {"video": 1, "png": 1},
+    "01_weights": {"png": 1, "card": 1, "<table>": 1, "drawn heads": 1, "is a web page": 1, "cut off": 1},
+    "03_animate": {"video": 5, "png": 1, "sliders": 1},
+    "04_sound": {"video": 3, "png": 4, "0.000 ms": 3},
+    "05_how_it_works": {"sliders": 6, "fomm: ": 1, "tpsmm: ": 1},
+}
+
+
+def load_builder():
+    spec = importlib.util.spec_from_file_location("notebooks_build", ROOT / "notebooks" / "build.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def code_of(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -16,18 +42,103 @@ def test_it_runs_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TOOLKIT_ROOT", str(ROOT))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    outputs = [output for cell in code_of(notebook) for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
-    last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
-    shown = "".join(output.get("data", {}).get("text/html", "") for output in last.outputs)
-    assert "<video" in shown
-    assert "data:video/mp4;base64," in shown
+    shown = "\n".join(map(_text, outputs))
+    assert "Traceback" not in re.sub(r"<details>.*?</details>", "", shown, flags=re.DOTALL)
+    for what, times in PROMISED[path.stem].items():
+        assert shown.count(MIME.get(what, what)) >= times, what
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def _text(output):
+    if output.output_type == "stream":
+        return output.text
+    data = output.get("data", {})
+    return "\n".join([*data, data.get("text/html", ""), data.get("text/plain", "")])
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *CHINESE], ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_it_is_clean_in_git(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = code_of(notebook)
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     assert max(len(cell.source.splitlines()) for cell in code[1:]) <= 16, "short cells"
+
+
+def test_they_are_what_their_sources_say():
+    built = load_builder().build()
+    assert set(built) == {*NOTEBOOKS, *CHINESE}, "run: python notebooks/build.py"
+    differing = [path.name for path, content in built.items() if path.read_text(encoding="utf-8") != content]
+    assert differing == [], "run: python notebooks/build.py"
+
+
+def test_both_languages_run_the_same():
+    """The same code but for words: comments and texts in quotation marks."""
+
+    def shape(cell):
+        tree = ast.parse(cell.source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                node.value = ""
+        return ast.dump(tree)
+
+    for path in CHINESE:
+        english = nbformat.read(ROOT / "notebooks" / path.name, as_version=4)
+        chinese = nbformat.read(path, as_version=4)
+        assert [shape(cell) for cell in code_of(english)] == [shape(cell) for cell in code_of(chinese)]
+        texts = [cell.source for cell in chinese.cells if cell.cell_type == "markdown"]
+        assert all(re.search("[\u4e00-\u9fff]", text) for text in texts), "a text without a word of Chinese"
+
+
+def test_emphasis_begins_and_ends():
+    """A closing ** after a Chinese stop and before a letter closes nothing: Markdown would show the stars."""
+
+    def solid(before, after):  # whether stars between these two characters hold on to `before`
+        sign = [bool(re.match(r"[^\w\s]", character)) for character in (before, after)]
+        return not before.isspace() and (not sign[0] or sign[1] or after.isspace())
+
+    for path in CHINESE:
+        for cell in nbformat.read(path, as_version=4).cells:
+            text = re.sub(r"`[^`]*`|^    .*$|\$.*?\$", "x", cell.source, flags=re.MULTILINE)
+            stars = list(re.finditer(r"\*+", text)) if cell.cell_type == "markdown" else []
+            assert len(stars) % 2 == 0, text
+            for number, star in enumerate(stars):
+                before, after = f" {text} "[star.start()], f" {text} "[star.end() + 1]
+                assert solid(after, before) if number % 2 == 0 else solid(before, after), text[star.start() - 20 :][:40]
+
+
+def test_every_notebook_has_what_a_lesson_has():
+    for path in NOTEBOOKS[1:]:
+        texts = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+        for part in ("**Goal.**", "**Time.**", "Open in Colab", "## What went wrong?", "## Exercises", "Answers"):
+            assert part in texts, (path.name, part)
+
+
+def test_links_lead_somewhere():
+    for path in [*NOTEBOOKS, *CHINESE]:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                for link in re.findall(r"\]\(([^)#\s]+)\)", "".join(cell["source"])):
+                    if not link.startswith("https://"):
+                        assert (path.parent / link).is_file(), (path.name, link)
+
+
+def test_the_repository_is_named_in_one_place():
+    builder = load_builder()
+    owner = builder.REPOSITORY.removeprefix("https://github.com/")
+    assert owner.count("/") == 1
+    for file in [*(ROOT / "notebooks" / "source").iterdir(), ROOT / "notebooks" / "build.py"]:
+        assert owner not in file.read_text(encoding="utf-8"), file.name
+    for path in [*NOTEBOOKS, *CHINESE]:
+        assert builder.REPOSITORY in path.read_text(encoding="utf-8")
+
+
+def test_a_source_that_lacks_a_language_is_refused(tmp_path):
+    builder = load_builder()
+    head = "---\ntitle: A ‖ 甲\ngoal: B ‖ 乙\ntime: C ‖ 丙\n---\n"
+    (tmp_path / "09_x.md").write_text(head + "<!-- en -->\nOnly English.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="09_x.md: not in en and zh: text Only English"):
+        builder.read(tmp_path / "09_x.md")
+    (tmp_path / "09_x.md").write_text(head + "```python\nx = 1  # ⟦one‖一⟧\n```\n", encoding="utf-8")
+    assert builder.read(tmp_path / "09_x.md").cells == [("code", {"en": "x = 1  # one", "zh": "x = 1  # 一"})]

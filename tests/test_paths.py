@@ -10,6 +10,7 @@ from toolkit.errors import InputError
 def layout(tmp_path, monkeypatch):
     """A place for the package that is no clone."""
     monkeypatch.delenv("TOOLKIT_WEIGHTS", raising=False)
+    monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(paths.sys, "platform", "linux")
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "site" / "toolkit")

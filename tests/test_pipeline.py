@@ -9,7 +9,10 @@ import torch
 
 import toolkit
 from toolkit import driving, media, pipeline, puppets
+from toolkit.faces import cropping, finders
+from toolkit.faces.face import Box, Face
 from toolkit.models.base import Motion
+from toolkit.models.perception import boxes as boxes_of
 
 SIZE = 256
 
@@ -269,3 +272,124 @@ def test_a_setting_that_does_not_exist_is_refused(files, argument, value):
 def test_the_result_says_that_the_mini_knows_drawn_heads_only(files):
     clip = toolkit.animate(files / "picture.png", files / "driver.mp4", trim=(0, 0.08), progress=False)
     assert any("drawn heads" in note and "vox-adv-cpk.pth.tar" in note for note in clip.report["notes"])
+
+
+# ---------------------------------------------------------------- crops
+
+
+class Knowing:
+    """A finder that knows where the head is in the scenes below: the picture is 700 wide, the clip 480."""
+
+    name, sees = "knowing", "the heads of these tests"
+
+    def __call__(self, frames):
+        box = self.boxes.get(frames.shape[2])
+        return [[Face(box, 0.9, None, self.name)] if box else [] for _ in frames]
+
+
+@pytest.fixture(scope="module")
+def scenes(people, tmp_path_factory):
+    """wide.png and wide.mp4: the picture and the driver's first five frames at half their size or less, off the middle
+    of larger ones; tight.png and tight.mp4: what the recipe cuts out of them. And where the faces are.
+    """
+    folder, boxes = tmp_path_factory.mktemp("scenes"), {}
+    who = puppets.identities(2, seed=77)
+    for number, width, side, left, top in ((0, 700, 200, 430, 120), (1, 480, 160, 24, 80)):
+        points = puppets.landmarks(who[number], puppets.Pose.neutral(1))
+        x0, y0, x1, y1 = ((boxes_of(points)[0] + 1) / 2 * side).tolist()
+        boxes[width] = Box(left + x0, top + y0, x1 - x0, y1 - y0)
+        cut = media.Fit(256, "crop", cropping.snapped(cropping.RECIPES["bust"].frame(boxes[width])))
+        frames = people[0][None] if number == 0 else people[1][:5]
+        wide = np.full((len(frames), 360, width, 3), 120, np.uint8)
+        wide[:, top : top + side, left : left + side] = [media.resize(frame, (side, side)) for frame in frames]
+        if number == 0:
+            media.write_picture(folder / "wide.png", wide[0])
+            media.write_picture(folder / "tight.png", cut.apply(wide[0]))
+            continue
+        for name, shown in (("wide", wide), ("tight", [cut.apply(frame) for frame in wide])):
+            with media.Writer(folder / f"{name}.mp4", Fraction(25), quality=5) as writer:
+                for frame in shown:
+                    writer.write(frame)
+    return folder, boxes
+
+
+@pytest.fixture
+def knowing(scenes, monkeypatch):
+    finder = Knowing()
+    finder.boxes = scenes[1]
+    monkeypatch.setattr(finders, "choose", lambda backend="auto": finder)
+    return finder
+
+
+def rendered(picture, driving, **settings):
+    track = pipeline.Track(picture, driving, reference="first", precision="fp32", **settings)
+    track.prepare(pipeline.Progress(False))
+    return track, np.stack(list(track.frames()))
+
+
+def test_a_small_head_off_the_middle_moves_as_if_it_were_framed(scenes, knowing):
+    folder, boxes = scenes
+    track, frames = rendered(folder / "wide.png", folder / "wide.mp4")
+    tight, expected = rendered(folder / "tight.png", folder / "tight.mp4", crop=None)
+    assert moved(track.still, tight.still) < 0.1
+    assert moved(track.reference_picture(), tight.reference_picture()) < 6
+    assert moved(frames, expected) < 3
+    _, loose = rendered(folder / "wide.png", folder / "wide.mp4", crop=None)
+    assert moved(frames, loose) > 15
+    assert sum("cut to the head and shoulders" in note and "crop=None" in note for note in track.notes) == 2
+    assert track.report["crop"]["picture"] == pytest.approx(list(track.box))
+    assert track.report["crop"]["clip"][2] == pytest.approx(2.33 * boxes[480].side, abs=4)
+    x, y, side, _ = map(int, track.box)
+    assert np.array_equal(media.resize(track.original[y : y + side, x : x + side, :3], (256, 256)), track.still)
+
+
+def test_a_crop_may_be_given_or_refused(scenes, knowing):
+    folder, _ = scenes
+    knowing.boxes = {}
+    track, frames = rendered(folder / "wide.png", folder / "wide.mp4", crop=((430, 120, 200, 200), (-20, 80, 160, 160)))
+    assert track.box == (430, 120, 200, 200) and track.notes == []
+    assert frames.shape[1:] == (SIZE, SIZE, 3), "square, also where the box leaves the frame"
+    alone, _ = rendered(folder / "wide.png", folder / "wide.mp4", crop=(560, 300, 200, 200))
+    assert alone.still.shape == (SIZE, SIZE, 3)
+    assert any("wide.mp4" in note and "no face" in note.lower() for note in alone.notes), "the clip's is still auto"
+    whole, _ = rendered(folder / "wide.png", folder / "wide.mp4", crop="auto")
+    assert len([note for note in whole.notes if "no face" in note.lower() and "crop=" in note]) == 2
+    assert whole.report["crop"] == {"picture": None, "clip": None}
+    with pytest.raises(toolkit.ConfigError, match="outside"):
+        rendered(folder / "wide.png", folder / "wide.mp4", crop=(900, 0, 50, 50))
+    with pytest.raises(toolkit.ConfigError, match="outside"):
+        rendered(folder / "wide.png", folder / "wide.mp4", crop=(None, (0, 500, 50, 50)))
+    with pytest.raises(toolkit.InputError, match="No face was found"):
+        rendered(folder / "wide.png", folder / "wide.mp4", pick=0)
+
+
+@pytest.mark.parametrize(("argument", "value"), [("crop", "middle"), ("pick", "left"), ("follow", 2)])
+def test_a_crop_that_does_not_exist_is_refused(files, argument, value):
+    with pytest.raises(toolkit.ConfigError, match=argument):
+        pipeline.Track(files / "picture.png", files / "driver.mp4", **{argument: value})
+
+
+def test_each_crop_of_a_driver_is_read_once(scenes, knowing):
+    """Tracks that share a driver share what is read of it, unless they cut it differently."""
+    folder, _ = scenes
+    recorded, motions = {}, []
+    for settings in ({}, {}, {"crop": None}, {"crop": (None, (0, 0, 360, 360))}, {"follow": 1.0}):
+        track = pipeline.Track(folder / "wide.png", folder / "wide.mp4", reference="first", **settings)
+        track.prepare(pipeline.Progress(False), recorded)
+        motions.append([key for key in recorded if key[0] != "crop"])
+    assert [len(keys) for keys in motions] == [1, 1, 2, 3, 4]
+
+
+def test_side_by_side_shows_what_the_model_saw(scenes, knowing):
+    folder, _ = scenes
+    clip = toolkit.animate(folder / "wide.png", folder / "wide.mp4", side_by_side=True, progress=False)
+    frames = read(clip.path)
+    assert moved(frames[:, :, :SIZE], media.read_picture(folder / "tight.png")[None]) < 4
+    assert moved(frames[:, :, SIZE : 2 * SIZE], read(folder / "tight.mp4")) < 5
+    assert any("wide.mp4 was cut" in note for note in clip.report["notes"])
+
+
+def test_a_padded_picture_is_kept_whole(scenes, knowing):
+    folder, _ = scenes
+    track, frames = rendered(folder / "wide.png", folder / "wide.mp4", fit="pad")
+    assert track.notes == [] and abs(frames.shape[2] / frames.shape[1] - 700 / 360) < 0.02

@@ -217,7 +217,7 @@ def test_prepare_measures_once_and_checks_its_arguments(animator, clip, monkeypa
     monkeypatch.setattr(tuning, "QUIET", -1.0)  # also on a busy machine
     first = prepare(animator, "cpu", precision="fp32")
     assert first.plan.dtype == torch.float32
-    monkeypatch.setattr(runners, "_seconds_a_frame", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(runners, "seconds_a_frame", lambda *_: pytest.fail("measured again"))
     assert prepare(animator, "cpu", precision="fp32").plan == first.plan
     assert prepare(animator, "cpu", precision="fp32", batch=3).plan.batch == 3
     run(first, clip)

@@ -17,7 +17,7 @@ from toolkit import zoo
 from toolkit.__main__ import main
 from toolkit.errors import CheckpointError, FetchError
 from toolkit.models import FAMILIES, build
-from toolkit.zoo import catalogue, checks, download, mirrors
+from toolkit.zoo import catalogue, checks, download
 
 ROOT = Path(__file__).resolve().parent.parent
 ENTRIES = catalogue._read(ROOT / "toolkit" / "zoo.toml")
@@ -32,7 +32,6 @@ def _places(tmp_path, monkeypatch):
     for name in ("TOOLKIT_ZOO", "TOOLKIT_MIRROR", "TOOLKIT_LOCK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(download, "PAUSES", ())
-    monkeypatch.setattr(mirrors, "MAINLAND", ())
 
 
 # ---------------------------------------------------------------- the catalogue
@@ -241,8 +240,13 @@ def test_verify_what_is_no_model(content, words, tmp_path, capsys):
     said = capsys.readouterr()
     assert words in said.out
     assert "Traceback" not in said.err
-    assert main(["verify", str(tmp_path / "nothing.pth")]) == 2
-    assert "There is no file" in capsys.readouterr().err
+    for name, words in (
+        (str(tmp_path / "nothing.pth"), "There is no file"),
+        (str(tmp_path), "is a folder"),
+        ("tpsmm-vox", "name of the zoo.*fetch tpsmm-vox"),
+    ):
+        assert main(["verify", name]) == 2
+        assert re.search(f"(?s){words}", capsys.readouterr().err)
 
 
 def test_verify_a_helpers_file(tmp_path):

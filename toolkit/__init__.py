@@ -17,8 +17,11 @@ __version__ = "0.1.0"
 # verb -> the module that has it
 _VERBS = {
     "animate": "pipeline",
+    "animate_all": "ensemble",
     "chorus": "ensemble",
     "compare": "ensemble",
+    "check": "doctor",
+    "crop": "cropper",
     "Track": "track",
     "build": "models",
     "load": "zoo",
@@ -43,8 +46,10 @@ __all__ = ["__version__", *_VERBS]
 
 if TYPE_CHECKING:
     from .clip import Clip
+    from .cropper import crop
     from .device import info
-    from .ensemble import chorus, compare
+    from .doctor import check
+    from .ensemble import animate_all, chorus, compare
     from .errors import CheckpointError, ConfigError, FetchError, InputError, OutputError, ToolkitError
     from .models import build
     from .models.base import Motion, Source
@@ -57,8 +62,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "zoo":
-        return import_module(f"{__name__}.zoo")
+    if name in ("faces", "zoo"):
+        return import_module(f"{__name__}.{name}")
     if name not in _VERBS:
         raise AttributeError(f"module 'toolkit' has no attribute '{name}'")
     value = getattr(import_module(f"{__name__}.{_VERBS[name]}"), name)

@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _animate(args: argparse.Namespace) -> None:
     import toolkit
 
-    clip = toolkit.animate(
-        args.picture, args.driving, model=args.model, side_by_side=args.side_by_side, **_settings(args)
-    )
+    picture = args.picture[0] if len(args.picture) == 1 else args.picture
+    own = {"model": args.model, "side_by_side": args.side_by_side, "paste": args.paste}
+    clip = toolkit.animate(picture, args.driving, **own, **_settings(args))
     _notes(clip, args.quiet)
     _tell(clip)
 
@@ -67,8 +67,47 @@ def _compare(args: argparse.Namespace) -> None:
     print(clip.path)
 
 
+def _group(args: argparse.Namespace) -> None:
+    import toolkit
+
+    clip = toolkit.animate_all(args.picture, args.driving, faces=args.faces, model=args.model, **_settings(args))
+    _notes(clip, args.quiet)
+    _tell(clip)
+
+
+def _crop(args: argparse.Namespace) -> None:
+    import toolkit
+
+    output = args.output
+    if output is None:
+        from .faces.finding import is_clip
+        from .media import free_name
+
+        ending = "mp4" if is_clip(args.source) else "png"
+        output = free_name(Path("results") / f"{Path(args.source).stem}--crop.{ending}")
+    made = toolkit.crop(
+        args.source,
+        output,
+        model=args.model,
+        recipe=args.recipe,
+        box=args.box,
+        pick=args.pick,
+        follow=args.follow,
+        lost=args.lost,
+        size=args.size,
+        trim=args.trim,
+        overwrite=args.overwrite,
+        progress=not args.quiet,
+    )
+    clip_report = getattr(made, "report", None)
+    if args.quiet or clip_report is None:  # otherwise they stood above the progress
+        for note in clip_report["notes"] if clip_report else made.notes:
+            print(f"note: {note}", file=sys.stderr)
+    print(made.path)
+
+
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What animate, chorus and compare have in common."""
+    """What animate, chorus, group and compare have in common."""
     return {
         "mode": args.mode,
         "adapt_scale": not args.no_adapt_scale,
@@ -81,6 +120,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "output": args.output,
         "progress": not args.quiet,
         "fit": args.fit,
+        "landmarks": (getattr(args, "picture_landmarks", None), args.landmarks),  # a chorus has none of its pictures
         "overwrite": args.overwrite,
         "device": args.device,
         "precision": args.precision,
@@ -118,6 +158,24 @@ def _tell(clip: Any) -> None:
     print(clip.path)
 
 
+def _faces(args: argparse.Namespace) -> None:
+    from . import media
+    from .faces import find
+
+    given = {"trim": args.trim} if args.trim else {}
+    found = find(args.source, pick=args.pick, backend=args.finder, **given)
+    if args.save:
+        media.write_picture(args.save, found.drawn(), generated=False, overwrite=args.overwrite)
+    print(repr(found))
+
+
+def _check(args: argparse.Namespace) -> None:
+    import toolkit
+
+    own = {"backend": args.finder, "trim": args.trim, "device": args.device}
+    print(toolkit.check(args.picture, args.driving, args.model, **own))
+
+
 def _info(args: argparse.Namespace) -> None:
     import toolkit
 
@@ -127,7 +185,8 @@ def _info(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     import toolkit
 
-    print(toolkit.train(args.recipe, output=args.output, resume=args.resume, init=args.init, settings=args.set or ()))
+    where = {"output": args.output, "resume": args.resume, "init": args.init, "data": args.data}
+    print(toolkit.train(args.recipe, **where, settings=args.set or ()))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -182,12 +241,48 @@ def _reference(text: str) -> str | int | float:
         ) from None
 
 
+def _pick(text: str) -> int | tuple[float, float]:
+    try:
+        if "," in text:
+            x, y = map(float, text.split(","))
+            return x, y
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' picks no face: give 0 (the largest), 1 … or 120,80 (x,y)") from None
+
+
 def _trim(text: str) -> tuple[float | None, float | None]:
     try:
         begin, end = (float(part) if part else None for part in text.split(":"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is no part of a clip: give 2:5.5, 2: or :5 (seconds)") from None
     return begin, end
+
+
+def _face(text: str) -> int | tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+        if len(numbers) in (2, 4):
+            return numbers
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no face: give 0 (the largest), 1 …, 120,80 (a point in it) or 60,20,200,200 (a box to cut)"
+        ) from None
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no box: give X,Y,WIDTH,HEIGHT in pixels") from None
+    return x, y, width, height
+
+
+def _crop_of(text: str) -> Any:
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    return _box(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,12 +301,16 @@ def _parser() -> argparse.ArgumentParser:
     driving = "a clip (mp4, mov, webm, avi, gif), a folder of frames, or a saved motion (.safetensors)"
     model = "a model's name or checkpoint file (default: the small one shipped)"
 
+    points = "the picture's own 68 landmarks, or a row for each of several pictures; a file as for --landmarks"
+
     sub = command("animate", _animate, "Make a picture move as a driving clip does.")
-    sub.add_argument("picture", help="PNG, JPEG, WebP, …")
+    sub.add_argument("picture", nargs="+", help="PNG, JPEG, WebP, …; several of one person for few-shot heads")
     sub.add_argument("driving", help=driving)
     sub.add_argument("--model", metavar="NAME|FILE", help=model)
     sub.add_argument("--side-by-side", action="store_true", help="picture, driver and result beside each other")
-    _add_settings(sub, "side of the result (default: the model's own)")
+    sub.add_argument("--picture-landmarks", metavar="FILE", help=points)
+    sub.add_argument("--paste", action="store_true", help="put the animated face back into the full picture")
+    _add_settings(sub, "side of the result (default: the model's own; with --paste the picture's)")
 
     sub = command("chorus", _chorus, "Let several pictures sing one clip together, in a grid with one sound track.")
     sub.add_argument("pictures", nargs="+", help="PNG, JPEG, WebP, …; two or more")
@@ -219,12 +318,46 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", metavar="NAME|FILE", help=model)
     _add_settings(sub, "height of each picture in the grid (default: the model's own)")
 
+    sub = command("group", _group, "Animate every face of one picture at once, each in its place.")
+    sub.add_argument("picture", help="a group photo: PNG, JPEG, WebP, …")
+    sub.add_argument("driving", nargs="+", help=f"{driving}; or one for each face, in the order of the faces")
+    sub.add_argument(
+        "--faces",
+        nargs="+",
+        type=_face,
+        metavar="FACE",
+        help="which: 0 (the largest) 2, points in them (120,80) or boxes to cut (60,20,200,200); default: all",
+    )
+    sub.add_argument("--model", metavar="NAME|FILE", help=model)
+    _add_settings(sub, "the longer side of the result is no more than that (default: the picture's own size)")
+
     sub = command("compare", _compare, "Give the same picture and clip to several models, in a grid with their names.")
     sub.add_argument("picture", help="PNG, JPEG, WebP, …")
     sub.add_argument("driving", help=driving)
-    sub.add_argument("--models", nargs="+", required=True, metavar="NAME|FILE", help="names or checkpoint files")
+    sub.add_argument(
+        "--models", nargs="+", required=True, metavar="NAME|FILE", help="names or files; after picture and clip"
+    )
+    # In the usual order picture and clip would be taken for models.
+    sub.usage = "%(prog)s picture driving --models NAME|FILE [NAME|FILE …] [options]"
+    sub.add_argument("--picture-landmarks", metavar="FILE", help=points)
     sub.add_argument("--results-only", action="store_true", help="leave picture and driver out of the grid")
     _add_settings(sub, "height of each result in the grid (default: the largest model's own)")
+
+    sub = command("crop", _crop, "Cut a picture or a clip to a face, as a model wants it.")
+    sub.add_argument("source", metavar="PICTURE|CLIP")
+    sub.add_argument("-o", "--output", metavar="FILE", help="a picture or a clip (default: a free name in results/)")
+    sub.add_argument("--model", metavar="NAME|FILE", help="for which model (default: the small one shipped)")
+    sub.add_argument("--recipe", choices=("face", "head", "bust", "whole"), help="how, instead of by a model")
+    sub.add_argument("--box", type=_box, metavar="X,Y,WIDTH,HEIGHT", help="in pixels, instead of looking for a face")
+    sub.add_argument("--pick", type=_pick, metavar="NUMBER|X,Y", help="which face: 0 is the largest; or a point in it")
+    sub.add_argument("--follow", type=float, default=0.0, metavar="0…1", help="a clip's box stands still … goes along")
+    sub.add_argument(
+        "--lost", choices=("hold", "cut"), default="hold", help="where the face is lost (default: hold the last box)"
+    )
+    sub.add_argument("--size", type=int, metavar="PIXELS", help="side of the result (default: as it is)")
+    sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of the clip, in seconds")
+    sub.add_argument("--overwrite", action="store_true", help="replace the output even if the toolkit did not make it")
+    sub.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
     sub = command(
         "demo", _demo, "Animate the shipped picture with the shipped clip; the last line is the path of the result."
@@ -233,12 +366,41 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--side-by-side", action="store_true", help="picture, driver and result beside each other")
     sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of the clip, in seconds")
 
+    sub = command("faces", _faces, "List the faces of a picture, or the people of a clip, and who found them.")
+    sub.add_argument("source", metavar="PICTURE|CLIP", help="where to look")
+    sub.add_argument(
+        "--pick", type=_pick, metavar="N|X,Y", help="only face number N (0 is the largest), or the one there"
+    )
+    sub.add_argument(
+        "--finder",
+        default="auto",
+        choices=("auto", "perception", "face-alignment", "cascade"),
+        help="drawn heads, people, people from the front (boxes only); default: the first that sees a face",
+    )
+    sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of a clip, in seconds")
+    sub.add_argument("--save", metavar="FILE", help="also draw them into this .png, .jpg or .webp")
+    sub.add_argument("--overwrite", action="store_true", help="replace that file even if the toolkit did not make it")
+
+    sub = command("check", _check, "Say what is odd about a picture, a clip and a model before they are used.")
+    sub.add_argument("picture", help="PNG, JPEG, WebP, …")
+    sub.add_argument("driving", nargs="?", help=driving)
+    sub.add_argument("--model", metavar="NAME|FILE", help=model)
+    sub.add_argument(
+        "--finder",
+        default="auto",
+        choices=("auto", "perception", "face-alignment", "cascade"),
+        help="who looks for faces (default: the first that sees one)",
+    )
+    sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of the clip, in seconds")
+    sub.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
+
     command("info", _info, "Say which versions, device, precision, ffmpeg and weights are here.")
 
     sub = command("train", _train, "Train a model by a recipe.")
-    sub.add_argument("recipe", help="a recipe's name (mini-fomm, perception) or a .toml file")
+    sub.add_argument("recipe", help="a recipe's name (mini-fomm, tpsmm-vox-256, …) or a .toml file")
     sub.add_argument("-o", "--output", metavar="FOLDER", help="the run's folder (default: runs/RECIPE)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    sub.add_argument("--data", metavar="FOLDER", help="learn from clips: train/ and test/ (default: drawn heads)")
     sub.add_argument("--init", metavar="FILE", help="begin with these weights")
     sub.add_argument("--set", action="append", metavar="KEY=VALUE", help="change a setting of the recipe")
 
@@ -263,7 +425,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(sub: argparse.ArgumentParser, size: str) -> None:
-    """The options that animate, chorus and compare have in common; see `_settings`."""
+    """The options that animate, chorus, group and compare have in common; see `_settings`."""
     sub.add_argument("-o", "--output", metavar="FILE", help="out.mp4, .gif or .webp (default: a free name in results/)")
     sub.add_argument(
         "--mode",
@@ -287,6 +449,27 @@ def _add_settings(sub: argparse.ArgumentParser, size: str) -> None:
     sub.add_argument("--size", type=int, metavar="PIXELS", help=size)
     sub.add_argument(
         "--fit", choices=("crop", "pad"), default="crop", help="cut to the middle square, or keep all of it"
+    )
+    sub.add_argument(
+        "--landmarks",
+        metavar="FILE",
+        help="the clip's 68 landmarks, a row a frame, for models that see through them: .npy or .json, -1 … 1 from "
+        "edge to edge (default: the toolkit finds them)",
+    )
+    sub.add_argument(
+        "--crop",
+        type=_crop_of,
+        default="auto",
+        metavar="auto|none|X,Y,WIDTH,HEIGHT",
+        help="the picture's crop: to the face as the model was trained, none, or a box in pixels (default: auto)",
+    )
+    sub.add_argument(
+        "--crop-clip", type=_crop_of, default="auto", metavar="auto|none|X,Y,WIDTH,HEIGHT", help="the clip's crop"
+    )
+    sub.add_argument("--pick", type=_pick, metavar="NUMBER|X,Y", help="the picture's face: 0 is the largest; a point")
+    sub.add_argument("--pick-clip", type=_pick, metavar="NUMBER|X,Y", help="the clip's face")
+    sub.add_argument(
+        "--follow", type=float, default=0.0, metavar="0…1", help="the clip's box stands still … goes along"
     )
     sub.add_argument("--overwrite", action="store_true", help="replace the output even if the toolkit did not make it")
     sub.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the fastest there is)")

@@ -17,8 +17,9 @@ import numpy as np
 from . import media
 from .errors import InputError, ToolkitError
 from .media.files import CLIP_ENDINGS, replacing
+from .platform import INLINE
 
-EMBEDDED = 10_000_000  # bytes; larger data in a page makes notebooks slow and Colab crash
+EMBEDDED = INLINE  # bytes
 PREVIEW = 60.0  # seconds shown of a larger clip
 PREVIEW_SIZES = (480, 320, 240)  # pixels of the shorter side, tried in turn until it is small enough
 PLAYED = {"h264": "video/mp4", "vp8": "video/webm", "vp9": "video/webm", "av1": "video/mp4"}  # by every browser

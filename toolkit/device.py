@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .errors import ConfigError
 from .paths import _user_cache, shipped, weights_folder
+from .platform import here
 
 if TYPE_CHECKING:
     import torch
@@ -120,6 +121,7 @@ class Report:
     toolkit: str
     python: str
     system: str
+    where: str
     versions: dict[str, str | None]
     ffmpeg: str
     device: str
@@ -134,6 +136,7 @@ class Report:
             ("Living Pictures", self.toolkit),
             ("Python", self.python),
             ("system", self.system),
+            ("platform", self.where),
             *((name, version or "not installed") for name, version in self.versions.items()),
             ("ffmpeg", self.ffmpeg),
             ("device", self.device),
@@ -159,6 +162,7 @@ def info() -> Report:
         toolkit=__version__,
         python=sys.version.split()[0],
         system=platform.platform(),
+        where=here().title,
         versions={name: _version(name) for name in LIBRARIES},
         ffmpeg=_ffmpeg(),
         device=describe(device),

@@ -1,4 +1,6 @@
-"""Several tracks in one clip: a chorus (many pictures, one driver) and a comparison (one picture, many models)."""
+"""Several tracks in one clip: a chorus (many pictures, one driver), a comparison (one picture, many models), a group
+photo (every face of one picture).
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import media
 from .clip import Clip
 from .errors import ConfigError, InputError
+from .faces.face import Box, Face, picked
 from .pipeline import check_size, render
 from .track import Driving, Model, Picture, Track, name_of, runner_of
+from .whole import whole
 
+if TYPE_CHECKING:
+    from .models.base import Info
+
+BY_HAND = "Say where to cut: faces=[(x, y, width, height), …], in pixels of the picture."
 Report = bool | Callable[[str, int, int | None], None]
 
 
@@ -26,7 +34,7 @@ def chorus(
     model: Model = None,
     labels: Sequence[str] | None = None,
     size: int | None = None,
-    sound: str | Path | None = "driving",
+    sound: media.sound.Sound | None = "driving",
     output: str | Path | None = None,
     progress: Report = True,
     overwrite: bool = False,
@@ -36,8 +44,8 @@ def chorus(
 
     pictures: each as `animate` takes one; of any sizes, none is squashed. labels: a word under each. size: height of a
     picture's cell in pixels (default: the model's own). how: mode, adapt_scale, reference, strength, smooth, trim, fit,
-    landmarks (of the pictures by a function), device, precision, as in `animate`; the "best" reference is each
-    picture's own.
+    landmarks (of the pictures by a function), crop, pick, follow, device, precision, as in `animate`; the "best"
+    reference is each picture's own.
     The driver is read once. The clip's report has an entry for each picture in "tracks". Raises as `animate`.
     """
     check_size(size)
@@ -66,7 +74,7 @@ def compare(
     inputs: bool = True,
     labels: Sequence[str] | None = None,
     size: int | None = None,
-    sound: str | Path | None = "driving",
+    sound: media.sound.Sound | None = "driving",
     output: str | Path | None = None,
     progress: Report = True,
     overwrite: bool = False,
@@ -113,6 +121,60 @@ def compare(
     return clip
 
 
+def animate_all(
+    picture: Picture,
+    driving: Driving | Sequence[Driving],
+    *,
+    faces: Sequence[int | Sequence[float] | Face] | None = None,
+    model: Model = None,
+    backend: Any = "auto",
+    size: int | None = None,
+    sound: media.sound.Sound | None = "driving",
+    output: str | Path | None = None,
+    progress: Report = True,
+    overwrite: bool = False,
+    **how: Any,
+) -> Clip:
+    """Animate every face of one picture at once, each in its place: a group photo that sings.
+
+    picture: a file, a uint8 H x W x C array or a PIL picture. driving: one clip for all, read once; or a list of clips
+    (or of motions), one for each face in the order of the faces.
+    faces: which ones, in this order: numbers (0 is the largest; `toolkit.faces.find` shows them), points (x, y) in
+    them, `Face`s, or boxes (x, y, width, height) to cut out, where no finder knows the face; all in pixels. None: all.
+    backend: who finds them, as in `toolkit.faces.find`. size: the longer side of the result is no more than that
+    (default: the picture's own size). how: mode, adapt_scale, reference, strength, smooth, trim, landmarks (a
+    function), follow, device, precision, as in `animate`; crop="auto", None or a box: of the clips alone.
+    The sound is that of the first clip, and the shortest ends the result. Each face keeps to its own part where crops
+    overlap, and what does not move keeps the picture's own pixels. The report has an entry for each face in "tracks",
+    with its "box". Raises as `animate`; InputError where there is no face.
+    """
+    check_size(size)
+    full = media.read_picture(picture, channels=4)
+    runner = runner_of(model, how.get("device"), how.get("precision", "auto"))  # one for all
+    chosen = _chosen(full, faces, runner.info, backend)
+    clips = list(driving) if isinstance(driving, list | tuple) else [driving]
+    clips *= len(chosen) if len(clips) == 1 else 1
+    if len(clips) != len(chosen):
+        raise ConfigError(
+            f"There are {len(clips)} clips for {len(chosen)} faces.", "Give one clip for all, or one for each face."
+        )
+    cut = how.pop("crop", "auto")
+    tracks = [Track(full, clip, runner, crop=(box, cut), **how) for clip, (box, _) in zip(clips, chosen)]
+    name = f"group--{Path(name_of(picture, 'picture')).stem}--{Path(name_of(clips[0], 'motion')).stem}"
+    clip = render(
+        tracks,
+        output,
+        compose=lambda ready: whole(ready, size, faces=[face for _, face in chosen]),
+        name=name,
+        sound=sound,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    for entry, (box, _) in zip(clip.report["tracks"], chosen, strict=True):
+        entry["box"] = tuple(round(value, 1) for value in box)
+    return clip
+
+
 def tiled(
     streams: Sequence[Iterator[np.ndarray]], labels: Sequence[str] | None, size: int | None
 ) -> Iterator[np.ndarray]:
@@ -130,6 +192,40 @@ def tiled(
                 scale = 1 if size is None else size / height
                 grid = media.Grid(len(cells), (round(height * scale), round(width * scale)), labels)
             yield grid.compose(cells)
+
+
+def _chosen(
+    picture: np.ndarray, wanted: Sequence[int | Sequence[float] | Face] | None, info: Info, backend: Any
+) -> list[tuple[Box, Box]]:
+    """For each face that is wanted: the box to cut out for the model, and that of the face itself."""
+    from .faces import cropping, finding
+
+    recipe, found, chosen = cropping.named(info.crop), None, []
+    for one in [None] if wanted is None else [wanted] if isinstance(wanted, int) else wanted:
+        numbers = list(one) if isinstance(one, tuple | list | np.ndarray) else None
+        if not isinstance(one, Face | int | None) and (numbers is None or len(numbers) not in (2, 4)):
+            raise ConfigError(
+                f"No face is {one!r}.",
+                "Name faces by number (0 is the largest), by points (x, y) in them, or by boxes (x, y, width, height).",
+            )
+        if numbers is not None and len(numbers) == 4:
+            box = Box(*map(float, numbers))
+            chosen.append((box, Box(box.x + box.width / 4, box.y + box.height / 4, box.width / 2, box.height / 2)))
+            continue
+        if recipe is None:
+            raise ConfigError(f"{info.model} {info.config} was not trained on faces, but on whole pictures.", BY_HAND)
+        if not isinstance(one, Face) and found is None:
+            try:
+                found = finding.find(media.flatten(picture), backend=backend)
+            except InputError as error:
+                raise InputError(error.what, BY_HAND) from None
+        for face in [one] if isinstance(one, Face) else picked(found, one):
+            chosen.append((cropping.snapped(recipe.frame(face.box)), face.box))
+    if not chosen:
+        raise InputError("No face was chosen.", "Leave faces out for all of them, or name at least one.")
+    if len(set(chosen)) < len(chosen):
+        raise ConfigError("A face was chosen twice.", "Name each once; toolkit.faces.find shows their numbers.")
+    return chosen
 
 
 def _called(model: Model) -> str:

@@ -2,13 +2,14 @@
 
 Points are (x, y) in iBUG order, -1 … 1 from edge to edge of the picture or frame that they belong to, so that they hold
 at any size. A finder is any function of frames, uint8 T x H x W x 3, that gives points T x 68 x 2 and valid, T values:
-False where no face was found. `drawn` is the finder that ships with the toolkit.
+False where no face was found. None stands for the toolkit's own, `faces.following.Follower`, which follows one person.
 """
 
 from __future__ import annotations
 
-import functools
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
@@ -16,27 +17,28 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError, InputError
+from .faces import finders
+from .faces.following import Follower
 from .media.fit import Plan
-from .models.perception import Perception
-from .paths import shipped
 
 Size = Sequence[int]  # (height, width) in pixels
+Region = Callable[[int], Sequence[float]]  # a frame's number -> x, y, width, height in pixels
 Finder = Callable[[np.ndarray], Any]
-Given = Union[None, Finder, np.ndarray, Tensor, "tuple[Any, Any]"]
+Given = Union[None, Finder, np.ndarray, Tensor, str, Path, "tuple[Any, Any]"]
 
 COUNT = 68
-CERTAIN = 0.015  # sharpness of the perception network's maps: 0.03 and more on drawn heads, below 0.01 without one
 FAR = 10.0  # no face reaches so many half widths beyond the frame: such numbers are pixels
 REMEDY = "Give landmarks=, a function that finds them or the points themselves; see toolkit.animate."
 DRAWN_NOTE = (
     "The landmarks came from the small network that ships with the toolkit, which has only ever seen drawn heads. For "
-    "people give landmarks=, a function that finds them or the points themselves."
+    f"people fetch face-alignment's weights ({finders.FETCH}), or give landmarks=, a function or the points themselves."
 )
 
 
 class Landmarks:
-    """What `animate(landmarks=…)` was given: None (the network that ships), a finder for pictures and frames, the
-    points of the clip, one row a frame that is used, or a pair (the pictures', the clip's) of such.
+    """What `animate(landmarks=…)` was given: None (the toolkit's own finders), a finder for pictures and frames, the
+    points of the clip, one row a frame that is used, a file of them (see `from_file`), or a pair (the pictures', the
+    clip's) of such. Raises InputError for a file that can't be used.
     """
 
     def __init__(self, given: Given = None) -> None:
@@ -46,6 +48,15 @@ class Landmarks:
             self.pictures, self.clip = given
         else:
             self.pictures, self.clip = (given if callable(given) else None), given
+        self.pictures, self.clip = (
+            from_file(each) if isinstance(each, str | Path) else each for each in (self.pictures, self.clip)
+        )
+        self._own: list[Follower] = []
+
+    @property
+    def note(self) -> str:
+        """What is worth a sentence about where the points came from, "" if nothing."""
+        return DRAWN_NOTE if any(finders.name_of(own.finder) == "perception" for own in self._own) else ""
 
     def of_pictures(
         self, pictures: Sequence[np.ndarray], plans: Sequence[Plan], sizes: Sequence[Sequence[int]]
@@ -54,7 +65,7 @@ class Landmarks:
         before. Raises InputError for a picture without a face.
         """
         if self.pictures is None or callable(self.pictures):
-            points = torch.cat([found(self.pictures, picture[None]) for picture in pictures])
+            points = torch.cat([found(self._finder(self.pictures), picture[None]) for picture in pictures])
         else:
             points = _rows(self.pictures, "picture")
             if len(points) != len(pictures):
@@ -67,20 +78,33 @@ class Landmarks:
         if not bool(points.isfinite().all()):
             number = int((~points.flatten(1).isfinite().all(1)).nonzero()[0])
             what = f"picture {number + 1} of {len(pictures)}" if len(pictures) > 1 else "the picture"
-            raise InputError(f"No face was found in {what}.", REMEDY)
+            tried = f": {finders.tried(self._own[number].finder)}" if self._own else ""
+            raise InputError(f"No face was found in {what}{tried}.", REMEDY)
         return points
 
-    def along(self, plan: Plan, size: Size) -> Along:
-        """The landmarks of the clip's frames, to be asked for batch after batch."""
-        return Along(self.clip, plan, size)
+    def along(self, region: Region, size: Size) -> Along:
+        """The landmarks of the clip's frames, to be asked for batch after batch. region: what is used of them, by
+        their number. size: their (height, width).
+        """
+        return Along(self._finder(self.clip), region, size)
+
+    def _finder(self, given: Any) -> Any:
+        """What was given, or else one of the toolkit's own, which follows one person."""
+        if given is not None:
+            return given
+        self._own.append(Follower())
+        return self._own[-1]
 
 
 class Along:
     """Landmarks of a clip: called with one batch of fitted frames after the other -> T x 68 x 2, NaN where lost."""
 
-    def __init__(self, given: Any, plan: Plan, size: Size) -> None:
-        self._find = given if given is None or callable(given) else None
-        self._points = None if given is None or callable(given) else fitted(_rows(given, "clip"), plan, size)
+    def __init__(self, given: Any, region: Region, size: Size) -> None:
+        self._find = given if callable(given) else None
+        self._points = None
+        if self._find is None:
+            rows = _rows(given, "clip")
+            self._points = seen_in(rows, [region(number) for number in range(len(rows))], size)
         self._done = 0
 
     def __call__(self, frames: np.ndarray) -> Tensor:
@@ -104,10 +128,10 @@ class Along:
 
 
 def found(find: Finder | None, frames: np.ndarray) -> Tensor:
-    """What a finder (None: `drawn`) finds in frames uint8 T x H x W x 3, checked: T x 68 x 2, NaN where it lost the
-    face.
+    """What a finder (None: a `Follower`) finds in frames uint8 T x H x W x 3, checked: T x 68 x 2, NaN where it lost
+    the face.
     """
-    points, valid = answer if isinstance(answer := (find or drawn)(frames), tuple) else (answer, None)
+    points, valid = answer if isinstance(answer := (find or Follower())(frames), tuple) else (answer, None)
     points = _rows(points, "clip")
     if len(points) != len(frames):
         raise ConfigError(
@@ -119,28 +143,50 @@ def found(find: Finder | None, frames: np.ndarray) -> Tensor:
     return torch.where(lost[:, None, None], torch.nan, points)
 
 
-@torch.inference_mode()
 def drawn(frames: np.ndarray) -> tuple[Tensor, Tensor]:
-    """The finder for drawn heads, one in each frame: frames uint8 T x H x W x 3 -> points T x 68 x 2 and valid, T."""
-    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2) / 255
-    out = _perception()(pictures)
-    return out["landmarks"], out["sharpness"] > CERTAIN
-
-
-@functools.cache
-def _perception() -> Perception:
-    path = shipped("checkpoints/mini/perception.safetensors")
-    if not path.is_file():
-        raise InputError(f"This model needs landmarks, and the network that finds them is not here ({path}).", REMEDY)
-    return Perception.load(path)
+    """A finder for drawn heads, the likeliest of each frame, whoever it is: frames uint8 T x H x W x 3 -> points
+    T x 68 x 2 and valid, T.
+    """
+    points = torch.cat([found(Follower("perception"), frame[None]) for frame in frames])
+    return points, points[:, 0, 0].isfinite()
 
 
 def fitted(points: Tensor, plan: Plan, size: Size) -> Tensor:
     """Points … x 2 of a frame of size (height, width) -> points of the fitted frame."""
-    (x, y, wide, high), (inner_h, inner_w), (top, left) = plan.crop, plan.inner, plan.corner
+    return seen_in(points, plan.region, size)
+
+
+def seen_in(points: Tensor, region: Any, size: Size) -> Tensor:
+    """Points … x 2 of frames of size (height, width) -> points of a region of them: x, y, width, height in pixels, for
+    all, or a row for each of T x K x 2.
+    """
+    region = torch.as_tensor(region, dtype=points.dtype)
+    region = region[:, None] if region.dim() == 2 else region
     pixels = (points + 1) / 2 * points.new_tensor([size[1], size[0]])
-    pixels = (pixels - points.new_tensor([x, y])) * points.new_tensor([inner_w / wide, inner_h / high])
-    return (pixels + points.new_tensor([left, top])) * 2 / points.new_tensor(plan.canvas[::-1]) - 1
+    return (pixels - region[..., :2]) / region[..., 2:] * 2 - 1
+
+
+def from_file(path: str | Path) -> np.ndarray:
+    """Points in a file: .npy, or .json with lists (null in place of a row is a face that was lost) -> rows x 68 x 2, or
+    68 x 2. Raises InputError naming the file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError(f"There is no file of landmarks {path}.", "Check the path.")
+    if path.suffix not in (".npy", ".json"):
+        raise InputError(f"{path} is no file of landmarks.", "Give .npy (numpy.save) or .json (lists of numbers).")
+    try:
+        if path.suffix == ".npy":
+            points = np.load(path, allow_pickle=False).astype(np.float32)
+        else:
+            lost = np.full((COUNT, 2), np.nan)
+            points = np.asarray([lost if row is None else row for row in json.loads(path.read_text())], np.float32)
+    except (ValueError, TypeError, EOFError, OSError) as error:
+        raise InputError(f"The landmarks in {path} can't be read ({error}).", f"Give rows x {COUNT} x 2.") from None
+    if points.shape[-2:] != (COUNT, 2) or points.ndim not in (2, 3):
+        shape = " x ".join(map(str, points.shape))
+        raise InputError(f"The landmarks in {path} are {shape}.", f"Give rows x {COUNT} x 2.")
+    return points
 
 
 def _rows(points: Any, whose: str) -> Tensor:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from .errors import InputError
+from .platform import here
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -22,10 +23,12 @@ def shipped(relative: str) -> Path:
 
 def weights_folder() -> Path:
     """Where downloaded weights are kept: TOOLKIT_WEIGHTS, or a clone's checkpoints/, or the user's cache if that can't
-    be written.
+    be written; on a platform whose folder for keeping things the clone is not in, living-pictures/checkpoints there.
     """
     if chosen := os.environ.get("TOOLKIT_WEIGHTS"):
         return Path(chosen).expanduser()
+    if (home := here().home) is not None and not PACKAGE.is_relative_to(home.resolve()):
+        return home / "living-pictures" / "checkpoints"
     beside = PACKAGE.parent / "checkpoints"
     if (PACKAGE.parent / "pyproject.toml").exists() and os.access(
         beside if beside.exists() else beside.parent, os.W_OK

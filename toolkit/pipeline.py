@@ -22,6 +22,7 @@ from .errors import ConfigError
 from .paths import is_sample
 from .progress import Progress
 from .track import DEFAULT_MODEL, Driving, Picture, Track, name_of
+from .whole import check_pasted, whole
 
 if TYPE_CHECKING:
     from .models.base import Animator, Motion
@@ -41,7 +42,7 @@ def animate(
     strength: float = 1.0,
     smooth: float = 0.0,
     trim: tuple[float | None, float | None] | None = None,
-    sound: str | Path | None = "driving",
+    sound: media.sound.Sound | None = "driving",
     size: int | None = None,
     side_by_side: bool = False,
     output: str | Path | None = None,
@@ -49,6 +50,10 @@ def animate(
     fit: str = "crop",
     overwrite: bool = False,
     landmarks: Any = None,
+    crop: Any = "auto",
+    pick: Any = None,
+    follow: float = 0.0,
+    paste: bool = False,
     device: str | None = None,
     precision: str = "auto",
 ) -> Clip:
@@ -66,7 +71,7 @@ def animate(
     strength: 1 is the driver's motion; less calms, more exaggerates.
     smooth: standard deviation of a zero-lag Gaussian over time, in frames; 0 leaves the motion untouched.
     trim: (begin, end) in seconds of the driver; None for an open end.
-    sound: "driving" (the driver's), another file, or None.
+    sound: "driving" (the driver's), another file, a pair (samples, samples a second; see `toolkit.sound`), or None.
     size: side of the result in pixels (default: the model's own).
     side_by_side: picture, driver and result beside each other.
     output: a path ending in .mp4, .gif or .webp; None finds a free name in `results/`. A file that the toolkit did not
@@ -75,13 +80,26 @@ def animate(
     fit: a picture or clip that isn't square is cut to its middle ("crop") or kept whole ("pad"); never squashed.
     landmarks: for models that see through the 68 landmarks of faces (few-shot heads, Talking Head Anime): a function
         `f(frames)` of uint8 T x H x W x 3 -> (points T x 68 x 2, valid T), iBUG order, -1 … 1 from edge to edge; or the
-        points of the clip, a row for each frame that is used; or a pair (the picture's, the clip's) of these. None is
+        points of the clip, a row for each frame that is used, or a file of them (.npy, or .json with null for a lost
+        face); or a pair (the picture's, the clip's) of these. None is
         the small network that ships with the toolkit, which knows drawn heads. Frames whose face is lost hold the last
         pose.
+    crop: "auto" cuts picture and clip to the face as the model's training pictures were cut, where they are not framed
+        so already, and says so; models of whole bodies, and fit="pad", leave them whole. None: never. A box (x, y,
+        width, height) in pixels, which may reach beyond the picture, is the picture's; a pair of these is the
+        picture's and the clip's. Where no face is found all of the picture or frame is used, which is said.
+    pick: which face of the picture, by number (0 is the largest) or by a point (x, y) in it; {"clip": …} is for the
+        clip's, {"picture": …, "clip": …} for both.
+    follow: 0, the clip's box stands still, as in training; up to 1, it goes softly with the face, which then moves
+        less in the result.
+    paste: put the animated face back into the full picture, with a soft seam, in its colours and grain; the result is
+        as large as the picture, or its longer side is `size`. What does not move keeps the picture's own pixels.
     device, precision: "auto" measures what is fastest; precision "fp32" gives the published numbers.
     Raises InputError, OutputError, CheckpointError or ConfigError, each naming the file or argument and the remedy.
     """
     check_size(size)
+    if paste:
+        check_pasted(picture)
     track = Track(
         picture,
         driving,
@@ -94,6 +112,9 @@ def animate(
         trim=trim,
         fit=fit,
         landmarks=landmarks,
+        crop=crop,
+        pick=pick,
+        follow=follow,
         device=device,
         precision=precision,
     )
@@ -101,7 +122,7 @@ def animate(
     return render(
         [track],
         output,
-        compose=lambda tracks: canvas(tracks, size, side_by_side),
+        compose=lambda tracks: (whole if paste else canvas)(tracks, size, side_by_side),
         name="--".join(named),
         sound=sound,
         overwrite=overwrite,
@@ -115,7 +136,7 @@ def render(
     *,
     compose: Compose | None = None,
     name: str = "result",
-    sound: str | Path | None = "driving",
+    sound: media.sound.Sound | None = "driving",
     overwrite: bool = False,
     progress: bool | Callable[[str, int, int | None], None] = True,
 ) -> Clip:

@@ -42,7 +42,7 @@ def prepare(
         raise ConfigError(f"There is no precision '{precision}'.", f"Choose one of: auto, {', '.join(PRECISIONS)}.")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch is {batch}.", "Give a number of frames, 1 or more.")
-    plan = measured(animator, devices.pick(device), precision, lambda plan: _seconds_a_frame(animator, plan))
+    plan = measured(animator, devices.pick(device), precision, lambda plan: seconds_a_frame(animator, plan))
     return Runner(animator, dataclasses.replace(plan, batch=batch) if batch else plan)
 
 
@@ -257,7 +257,7 @@ def _round(part: nn.Module, dtype: torch.dtype) -> None:
                 store[name] = nn.Parameter(rounded, requires_grad=False) if store is part._parameters else rounded
 
 
-def _seconds_a_frame(animator: Animator, plan: Plan) -> float:
+def seconds_a_frame(animator: Animator, plan: Plan) -> float:
     """What reading and rendering one frame takes under a plan, on made-up pictures of the model's size."""
     runner = Runner(animator, plan, check=False)
     info, side = animator.info, animator.info.size

@@ -1,7 +1,7 @@
 """The one border between files and arrays: pictures, clips and sound, in and out. All arrays are uint8 RGB or RGBA."""
 
 from .files import MARK, check_output, free_name
-from .fit import Fit, beside, fit, resize
+from .fit import Fit, Plan, beside, fit, resize
 from .frames import Frames, expected_frames, read_frames
 from .grid import Grid
 from .pictures import flatten, read_picture, write_picture
@@ -16,6 +16,7 @@ __all__ = [
     "Fit",
     "Frames",
     "Grid",
+    "Plan",
     "SoundInfo",
     "Writer",
     "as_rate",

@@ -26,6 +26,13 @@ class Plan(NamedTuple):
         return tuple(slice(at, at + length) for at, length in zip(self.corner, self.inner))
 
     @property
+    def region(self) -> tuple[float, float, float, float]:
+        """What the whole canvas shows: x, y, width, height in pixels of the frame; it may reach beyond."""
+        (x, y, w, h), (inner_h, inner_w), (top, left) = self.crop, self.inner, self.corner
+        across, down = w / inner_w, h / inner_h
+        return x - left * across, y - top * down, self.canvas[1] * across, self.canvas[0] * down
+
+    @property
     def padded(self) -> bool:
         return self.inner != self.canvas
 

@@ -30,8 +30,9 @@ class Info:
     pixels the model was trained at; multiple: both sides must be a multiple of it. channels: 3 (RGB) or 4 (RGBA).
     modes, mode: what `transfer` accepts, and what "auto" means. needs: inputs beyond the pictures, "landmarks" (of the
     driving frames) and "picture landmarks". views: `encode` takes several pictures of one person, as a list. crop:
-    "face", "head" or "whole", as the training pictures were cut. domain: what it was trained on, in words. drawn: it
-    has only ever seen drawn heads. licence: of the weights.
+    as the training pictures were cut: "face" (VoxCeleb), "head" (anime, the middle half from hair to chin), "bust"
+    (puppets, head and shoulders) or "whole". domain: what it was trained on, in words. drawn: it has only ever seen
+    drawn heads. licence: of the weights.
     """
 
     model: str
@@ -262,8 +263,11 @@ class Animator(nn.Module):
         return motion
 
     def check_mode(self, mode: str, strength: float = 1.0) -> str:
-        """Resolve "auto"; ConfigError names the modes there are, or says that avd knows no strength but 1."""
-        mode = self.info.mode if mode == "auto" else mode
+        """Resolve "auto"; ConfigError names the modes there are, or says that avd knows no strength but 1 (where "auto"
+        is avd, it is relative for another strength).
+        """
+        if mode == "auto":
+            mode = "relative" if self.info.mode == "avd" and strength != 1 else self.info.mode
         if mode not in self.info.modes:
             has = ", ".join(self.info.modes)
             raise ConfigError(f"{self.info.model} has no mode '{mode}'.", f"Choose one of: auto, {has}.")

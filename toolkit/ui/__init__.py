@@ -1,5 +1,6 @@
 """Panels for notebooks, made of core ipywidgets alone (7.7 and later), so that they work wherever notebooks do."""
 
 from .animate import AnimatePanel
+from .card import carded
 
-__all__ = ["AnimatePanel"]
+__all__ = ["AnimatePanel", "carded"]

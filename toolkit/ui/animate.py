@@ -17,6 +17,7 @@ from ..clip import Clip
 from ..errors import InputError, ToolkitError
 from ..pipeline import animate
 from ..track import DEFAULT_MODEL
+from .card import card
 
 _one_at_a_time = threading.Lock()  # of the module, so that it holds when a cell is run again
 _LABELS = {"description_width": "84px"}
@@ -146,11 +147,7 @@ class AnimatePanel(widgets.VBox):
 
     def _card(self, what: str, remedy: str, details: bool = False) -> None:
         """An error as a card; with `details`, the traceback of the exception at hand is folded into it."""
-        folded = f"<details><summary>details</summary><pre>{html.escape(traceback.format_exc())}</pre></details>"
-        self.message.value = (
-            '<div role="alert" style="border-left: 4px solid #c62828; padding: 4px 12px; line-height: 1.5">'
-            f"<b>{html.escape(what)}</b><br>{html.escape(remedy)}{folded if details else ''}</div>"
-        )
+        self.message.value = card(what, remedy, traceback.format_exc() if details else "")
 
 
 # -- small parts -----------------------------------------------------------------------------------------------------

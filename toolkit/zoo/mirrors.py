@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request
 
 from ..errors import ConfigError
+from ..platform import here
 from .transfer import Failed, answer, failure
 
 HOSTS = {
@@ -33,8 +34,7 @@ KINDS = {  # kind -> what people call it
     "seafile": "Tsinghua cloud",
     "lfs": "Git LFS",
 }
-MAINLAND = ("/openbayes", "/root/autodl-tmp", "/root/autodl-pub")  # folders of OpenBayes and AutoDL
-BLOCKED = ("gdrive", "gdrive_folder", "dropbox", "hf")  # there
+BLOCKED = ("gdrive", "gdrive_folder", "dropbox", "hf")  # in mainland China
 SLOW = ("lfs", "//github.com")  # there
 
 
@@ -136,17 +136,12 @@ def in_order(mirrors: Iterable[Mirror], entry: str, file: str) -> list[Mirror]:
     mirrors, chosen = list(mirrors), os.environ.get("TOOLKIT_MIRROR", "")
     if chosen not in ("", "cn") and not chosen.startswith(("http://", "https://")):
         raise ConfigError(f"TOOLKIT_MIRROR is '{chosen}'.", "Set it to cn, or to an address https://….")
-    if chosen == "cn" or not chosen and in_mainland():
+    if chosen == "cn" or not chosen and here().mainland:
         copies = [replace(mirror, kind="hf-mirror") for mirror in mirrors if mirror.kind == "hf"]
         mirrors = sorted(mirrors + copies, key=_hard_to_reach)
     if chosen.startswith("http"):
         mirrors.insert(0, Mirror("https", f"{chosen.rstrip('/')}/{quote(entry)}/{quote(file)}", file))
     return mirrors
-
-
-def in_mainland() -> bool:
-    """Whether this is a machine of OpenBayes, AutoDL or ModelScope (told by their folders and variables)."""
-    return any(map(os.path.isdir, MAINLAND)) or any(name.startswith("MODELSCOPE_") for name in os.environ)
 
 
 def _hard_to_reach(mirror: Mirror) -> int:

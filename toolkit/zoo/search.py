@@ -1,7 +1,4 @@
-"""Files that people put or mounted: the weights folder, Colab's Drive, Kaggle's, OpenBayes' and AutoDL's inputs.
-
-TOOLKIT_MOUNTS is the root that the platforms' folders are looked for under, "/" unless set.
-"""
+"""Files that people put or mounted: the weights folder, and the folders of the platforms (see `toolkit.platform`)."""
 
 from __future__ import annotations
 
@@ -11,39 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..paths import torch_hub, weights_folder
+from ..platform import places
 
-PLACES = (  # on the platforms, every spelling that was in use
-    "content/drive/MyDrive",
-    "content/drive/My Drive",
-    "content/drive/Shareddrives",
-    "content/gdrive/MyDrive",
-    "content/gdrive/My Drive",
-    "kaggle/input",
-    "kaggle/working",
-    *(f"openbayes/{inputs}/input{n}" for inputs in ("input", "inputs") for n in range(5)),
-    *(f"hyperai/{inputs}/input{n}" for inputs in ("input", "inputs") for n in range(5)),
-    *(f"input{n}" for n in range(5)),
-    "openbayes/home",
-    "hyperai/home",
-    "output",
-    "root/autodl-tmp",
-    "root/autodl-fs",
-    "root/autodl-pub",
-    "content",  # Colab: what was uploaded
-)
 DEPTH = 6  # folders below each place: /kaggle/input/models/OWNER/MODEL/FRAMEWORK/VARIATION/VERSION
 SECONDS = 10.0  # for each place: a mounted Drive answers slowly
 PASSED = {"__pycache__", "node_modules", "site-packages"}
-
-
-def places(root: str | Path | None = None) -> list[Path]:
-    """The platforms' folders that are here. root: instead of TOOLKIT_MOUNTS."""
-    root = Path(root or os.environ.get("TOOLKIT_MOUNTS") or "/")
-    seen: dict[Path, Path] = {}
-    for place in PLACES:
-        if (root / place).is_dir():
-            seen.setdefault((root / place).resolve(), root / place)  # some are links to others
-    return list(seen.values())
 
 
 def copies(names: Iterable[str], home: Path | None = None, root: str | Path | None = None) -> dict[str, list[Path]]:

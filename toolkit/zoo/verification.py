@@ -72,7 +72,14 @@ def verify(path: str | Path) -> Report:
     """Look at a checkpoint file (published, or written by `save`) without building it in full. Raises CheckpointError
     for a path that isn't there.
     """
-    path = Path(path).expanduser()
+    name, path = str(path), Path(path).expanduser()
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder.", "Give a file of weights in it.")
+    if not path.is_file() and name in entries():
+        raise CheckpointError(
+            f"There is no file {path}: that is a name of the zoo.",
+            f"'python -m toolkit fetch {name}' gets its file, if it isn't here yet, and says where it is.",
+        )
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.", "Check the path.")
     sha256 = checks.digest(path)

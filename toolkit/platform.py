@@ -1,0 +1,256 @@
+"""Where a notebook runs, and what follows: Colab, Kaggle, OpenBayes, HyperAI, AutoDL, ModelScope, or any Jupyter.
+
+Each platform keeps one folder, mounts data in others, has its own way for a large clip to get in, and a language that
+most of its people read. TOOLKIT_MOUNTS is the root that the folders are looked for under, "/" unless set.
+(Inside the package this module hides nothing: `import platform` is the standard library's.)
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ConfigError, ToolkitError
+
+LANGUAGES = ("en", "zh")
+INLINE = 10_000_000  # bytes of a clip in a page; larger ones make notebooks slow and Colab crash
+UPLOAD = 10_000_000  # bytes of a file in an upload button; larger ones vanish before the kernel hears of them
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a platform is told, by folders or by the beginning of a variable's name, and what is known of it."""
+
+    title: str
+    folders: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()  # what survives the session, the best first
+    inputs: tuple[str, ...] = ()  # mounted or uploaded data, every spelling that was in use
+    forgets: bool = False  # what lies elsewhere is gone when the session ends
+    mainland: bool = False
+    upload: Mapping[str, str] | None = None
+
+
+_FILE_LIST = {
+    "en": "drag the file into the file list beside the notebook (it is sent in pieces) and write its name.",
+    "zh": "把文件拖进笔记本旁边的文件列表（会自动分块上传），然后填写文件名。",
+}
+_KINDS = {
+    "kaggle": _Kind(  # before Colab, whose image it is built from
+        "Kaggle",
+        ("kaggle/input", "kaggle/working"),
+        ("KAGGLE_KERNEL_RUN_TYPE",),
+        ("kaggle/working",),
+        ("kaggle/input",),
+        forgets=True,
+        upload={
+            "en": "Add Input → Upload makes a data set of it; its path is then below /kaggle/input.",
+            "zh": "用 Add Input → Upload 建成数据集，之后它的路径在 /kaggle/input 之下。",
+        },
+    ),
+    "colab": _Kind(
+        "Colab",
+        variables=("COLAB_RELEASE_TAG", "COLAB_BACKEND_VERSION"),
+        homes=("content/drive/MyDrive", "content/drive/My Drive", "content/gdrive/MyDrive", "content/gdrive/My Drive"),
+        inputs=("content/drive/Shareddrives", "content"),
+        forgets=True,
+        upload={
+            "en": "run `from google.colab import files; files.upload()`; a very large one goes through your Drive: "
+            "`from google.colab import drive; drive.mount('/content/drive')`.",
+            "zh": "运行 `from google.colab import files; files.upload()`；很大的文件请放进云端硬盘，再运行 "
+            "`from google.colab import drive; drive.mount('/content/drive')`。",
+        },
+    ),
+    "openbayes": _Kind(
+        "OpenBayes",
+        ("openbayes",),
+        homes=("openbayes/home", "output"),
+        inputs=(
+            *(f"openbayes/{inputs}/input{n}" for inputs in ("input", "inputs") for n in range(5)),
+            *(f"input{n}" for n in range(5)),
+        ),
+        forgets=True,
+        mainland=True,
+        upload={
+            "en": "upload it as a data set and bind that to the container (/openbayes/input/input0), or "
+            + _FILE_LIST["en"],
+            "zh": "在网页上建成数据集并绑定到容器（/openbayes/input/input0），或者" + _FILE_LIST["zh"],
+        },
+    ),
+    "hyperai": _Kind(
+        "HyperAI",
+        ("hyperai",),
+        homes=("hyperai/home", "output"),
+        inputs=tuple(f"hyperai/{inputs}/input{n}" for inputs in ("input", "inputs") for n in range(5)),
+        forgets=True,
+        upload={
+            "en": "upload it as a data set and bind that to the container (/hyperai/input/input0), or "
+            + _FILE_LIST["en"],
+            "zh": "在网页上建成数据集并绑定到容器（/hyperai/input/input0），或者" + _FILE_LIST["zh"],
+        },
+    ),
+    "autodl": _Kind(
+        "AutoDL",
+        ("root/autodl-tmp", "root/autodl-pub", "root/autodl-fs"),
+        homes=("root/autodl-tmp", "root/autodl-fs"),
+        inputs=("root/autodl-pub",),
+        mainland=True,
+        upload={
+            "en": "put it into /root/autodl-tmp: " + _FILE_LIST["en"],
+            "zh": "放进 /root/autodl-tmp：" + _FILE_LIST["zh"],
+        },
+    ),
+    "modelscope": _Kind("ModelScope", variables=("MODELSCOPE_",), homes=("mnt/workspace",), mainland=True),
+    "jupyter": _Kind("Jupyter"),
+}
+PLACES = tuple(dict.fromkeys(place for kind in _KINDS.values() for place in (*kind.inputs, *kind.homes)))
+
+
+@dataclass(frozen=True)
+class Platform:
+    """name: "colab", "kaggle", "openbayes", "hyperai", "autodl", "modelscope" or "jupyter". title: as people call it.
+
+    home: the folder to keep things in, where the platform has one that is here and can be written. forgets: what lies
+    elsewhere is gone when the session ends. inputs: the folders of mounted or uploaded data that are here. mainland:
+    in mainland China. language: "en" or "zh", what most people read there.
+    """
+
+    name: str
+    title: str
+    home: Path | None
+    forgets: bool
+    inputs: tuple[Path, ...]
+    mainland: bool
+    language: str
+
+    def upload(self, language: str | None = None) -> str:
+        """How a clip larger than UPLOAD gets here, in words."""
+        return (_KINDS[self.name].upload or _FILE_LIST)[language or self.language]
+
+
+def here() -> Platform:
+    """The platform that this is, as it is now (a Drive may be mounted at any time)."""
+    root = _root()
+    name, kind = next((name, kind) for name, kind in _KINDS.items() if _is(kind, root) or name == "jupyter")
+    homes = [root / home for home in kind.homes if (root / home).is_dir() and os.access(root / home, os.W_OK)]
+    inputs = _distinct(root / place for place in kind.inputs)
+    local = (os.environ.get("LC_ALL") or os.environ.get("LANG") or "").startswith("zh")
+    speaks = "zh" if kind.mainland or local else "en"
+    return Platform(name, kind.title, homes[0] if homes else None, kind.forgets, inputs, kind.mainland, speaks)
+
+
+def language() -> str:
+    """The language to use, "en" or "zh": TOOLKIT_LANG, else the platform's. Raises ConfigError for another one."""
+    chosen = os.environ.get("TOOLKIT_LANG", "")
+    if chosen and chosen.lower()[:2] not in LANGUAGES:
+        raise ConfigError(f"TOOLKIT_LANG is '{chosen}'.", f"Set it to one of: {', '.join(LANGUAGES)}.")
+    return chosen.lower()[:2] or here().language
+
+
+def places(root: str | Path | None = None) -> list[Path]:
+    """The folders of all platforms that are here, each once. root: instead of TOOLKIT_MOUNTS."""
+    root = Path(root) if root else _root()
+    return list(_distinct(root / place for place in PLACES))
+
+
+def _root() -> Path:
+    return Path(os.environ.get("TOOLKIT_MOUNTS") or "/")
+
+
+def _is(kind: _Kind, root: Path) -> bool:
+    told = any(name.startswith(start) for start in kind.variables for name in os.environ)
+    return told or any((root / folder).is_dir() for folder in kind.folders)
+
+
+def _distinct(folders: object) -> tuple[Path, ...]:
+    """Those that are there; some are links to others."""
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.is_dir():
+            seen.setdefault(folder.resolve(), folder)
+    return tuple(seen.values())
+
+
+# ---------------------------------------------------------------- the first cell of a notebook
+
+PACKAGES = {  # module -> what pip calls it
+    "safetensors": "safetensors>=0.4",
+    "imageio_ffmpeg": "imageio-ffmpeg>=0.5",
+    "PIL": "pillow>=10.1",
+    "tqdm": "tqdm>=4.60",
+    "filelock": "filelock>=3.12",
+    "scipy": "scipy>=1.11",
+    "matplotlib": "matplotlib>=3.7",
+    "moviepy": "moviepy>=1.0.3",
+    "gdown": "gdown>=5.1",
+    "face_alignment": "face-alignment>=1.4",
+    "accelerate": "accelerate>=1.0",
+}
+EVERYWHERE = (
+    "safetensors",
+    "imageio_ffmpeg",
+    "PIL",
+    "tqdm",
+    "filelock",
+    "scipy",
+    "matplotlib",
+)  # in each notebook
+GIVEN = ("torch", "numpy", "ipywidgets")  # the platform's own: another version than its own breaks it
+_WORDS = {
+    "en": {
+        "kept": "{title}. Downloaded weights are kept in {folder}.",
+        "lost": "{title}. Downloaded weights go to {folder}, which is gone when the session ends.",
+        "drive": "To keep them, mount your Drive: from google.colab import drive; drive.mount('/content/drive')",
+    },
+    "zh": {
+        "kept": "{title}。下载的权重保存在 {folder}。",
+        "lost": "{title}。下载的权重放在 {folder}，会话结束后会被清空。",
+        "drive": "想保留它们，请挂载云端硬盘：from google.colab import drive; drive.mount('/content/drive')",
+    },
+}
+
+
+def prepare() -> Platform:
+    """What a notebook's first cell does: install what is missing, and say where things are kept. Returns the platform.
+
+    Raises ToolkitError for what can't be installed.
+    """
+    need(*EVERYWHERE)
+    from .paths import weights_folder
+
+    found, folder, words = here(), weights_folder(), _WORDS[language()]
+    kept = not found.forgets or (found.home is not None and folder.resolve().is_relative_to(found.home.resolve()))
+    print(words["kept" if kept else "lost"].format(title=found.title, folder=folder))
+    if not kept and found.name == "colab":
+        print(words["drive"])
+    return found
+
+
+def need(*modules: str) -> None:
+    """Install those of PACKAGES that can't be imported; nothing that is here is touched.
+
+    Raises ToolkitError where one of GIVEN is missing, or pip fails.
+    """
+    lacking = [module for module in GIVEN if importlib.util.find_spec(module) is None]
+    if lacking:
+        raise ToolkitError(
+            f"{', '.join(lacking)} can't be imported.",
+            f"Choose an environment with PyTorch, or run: pip install {' '.join(lacking)}",
+        )
+    wanted = [PACKAGES[module] for module in modules if importlib.util.find_spec(module) is None]
+    if not wanted:
+        return
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "pip said nothing").splitlines()[-1]
+        raise ToolkitError(
+            f"{', '.join(wanted)} could not be installed: {said}", f"Run in a terminal: pip install {' '.join(wanted)}"
+        )
+    importlib.invalidate_caches()

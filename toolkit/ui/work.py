@@ -1,0 +1,164 @@
+"""Long work of a panel: in a thread, one at a time, told while it goes on, stopped within one batch."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+
+import ipywidgets as widgets
+
+from ..errors import ToolkitError
+from ..progress import Report
+from .card import card
+from .words import Words
+
+_one_at_a_time = threading.Lock()  # of the module, so that it holds when a cell is run again
+
+
+class Stopped(Exception):
+    """The Stop button was pressed."""
+
+
+class Work(widgets.VBox):
+    """A button, a Stop button, how far the work is, and a place for what is said about it.
+
+    The work runs in a thread, so the page stays alive; Stop ends it at its next report. What goes wrong is shown as a
+    card, and the button works again. key, icon: of the button. beside: more widgets in the row of buttons.
+    """
+
+    def __init__(
+        self, words: Words, key: str, icon: str = "", primary: bool = False, beside: tuple[widgets.Widget, ...] = ()
+    ) -> None:
+        self.words = words
+        self.button = widgets.Button(icon=icon, button_style="primary" if primary else "", layout={"width": "auto"})
+        self.stop = widgets.Button(icon="stop", disabled=True, layout={"width": "auto"})
+        words.label(self.button, "description", key)
+        words.label(self.stop, "description", "stop")
+        self.bar = widgets.IntProgress(min=0, max=100, layout={"width": "300px", "max_width": "50%"})
+        self.stage = widgets.Label()
+        self.under_way = widgets.HBox([self.bar, self.stage], layout={"display": "none"})
+        self.message = widgets.HTML()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._began = "", 0.0, 0  # the stage, when it began, and with how much done
+        self.stop.on_click(lambda _: self._stopping.set())
+        row = widgets.HBox([self.button, self.stop, *beside], layout={"flex_flow": "row wrap", "align_items": "center"})
+        super().__init__([row, self.under_way, self.message])
+
+    def begin(self, work: Callable[[Report], str | None]) -> bool:
+        """Call `work(report)` in a thread, unless one is under way (False then).
+
+        work: calls report(label, done, total) often, which is where it may be stopped, and returns HTML to be shown.
+        """
+        if self.button.disabled:  # a second click that was on its way
+            return False
+        self.button.disabled, self.stop.disabled = True, False
+        self._stopping.clear()
+        self.message.value, self.bar.value, self.under_way.layout.display = "", 0, None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+        return True
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the work that was begun is over, or that many seconds."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def fail(self, error: Exception) -> None:
+        """Show an error as a card; with the traceback folded into it where the toolkit has no words for it."""
+        if isinstance(error, ToolkitError):
+            self.message.value = card(error.what, error.remedy)
+        else:
+            what = self.words("unexpected", error=f"{type(error).__name__}: {error}")
+            details = "".join(traceback.format_exception(error))
+            self.message.value = card(what, self.words("unexpected remedy"), details)
+
+    def _run(self, work: Callable[[Report], str | None]) -> None:
+        try:
+            with self._turn():
+                said = work(self._report)
+            self.message.value = said or ""
+        except Stopped:
+            self.message.value = line(self.words("stopped"))
+        except Exception as error:  # in a thread nobody would ever see it
+            self.fail(error)
+        finally:
+            self.stage.value, self.under_way.layout.display = "", "none"
+            self.button.disabled, self.stop.disabled = False, True
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the work of another panel, which may be that of this very cell before it was run again."""
+        self.stage.value = self.words("waiting" if _one_at_a_time.locked() else "getting ready")
+        while not _one_at_a_time.acquire(timeout=0.2):
+            self._check_stop()
+        try:
+            self._check_stop()
+            yield
+        finally:
+            _one_at_a_time.release()
+
+    def _check_stop(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+
+    def _report(self, label: str, done: int, total: int | None) -> None:
+        """How far, how fast, how long still."""
+        self._check_stop()
+        now = time.monotonic()
+        if self._began[0] != label or done < self._began[2]:
+            self._began = label, now, done
+        _, since, first = self._began
+        self.bar.value = min(100, 100 * done // total) if total else 0
+        text = f"{self.words.stage(label)}: {self.bar.value} %" if total else f"{self.words.stage(label)}: {done}"
+        speed = (done - first) / (now - since) if now - since > 0.5 else 0
+        if speed and (total or 0) < 1_000_000:  # beyond that they are bytes
+            text += self.words("a second", speed=f"{speed:.1f}")
+        if speed and total:
+            text += self.words("left", seconds=round(max(0, total - done) / speed))
+        self.stage.value = text
+
+
+class Later:
+    """Does the latest of what is asked for, in a thread; what has been overtaken meanwhile is left out."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next: Callable[[], None] | None = None
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            self._next = work
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until all that was asked for is done, or that many seconds."""
+        if (thread := self._thread) is not None:
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                work, self._next = self._next, None
+                if work is None:
+                    self._thread = None
+                    return
+            work()
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Wait for one's turn without a word, for short work on a model."""
+    with _one_at_a_time:
+        yield
+
+
+def line(text: str) -> str:
+    return f'<div style="line-height: 1.5; padding: 4px 0">{html.escape(text)}</div>'
