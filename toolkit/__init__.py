@@ -30,6 +30,7 @@ _VERBS = {
     "Motion": "models.base",
     "Source": "models.base",
     "Clip": "clip",
+    "prepare": "training.prepare",
     "train": "training",
     "evaluate": "training.evaluate",
     "sample": "paths",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .track import Track
     from .training import train
     from .training.evaluate import evaluate
+    from .training.prepare import prepare
     from .zoo import fetch, load, save
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,14 @@ def _info(args: argparse.Namespace) -> None:
     print(toolkit.info())
 
 
+def _prepare(args: argparse.Namespace) -> None:
+    import toolkit
+
+    names = ("whole", "size", "fit", "fps", "min_frames", "max_frames", "min_size", "test_share", "identity", "format")
+    settings = {name: getattr(args, name) for name in names}
+    print(toolkit.prepare(args.clips, args.output, **settings, backend=args.finder, progress=not args.quiet))
+
+
 def _train(args: argparse.Namespace) -> None:
     import toolkit
 
@@ -283,6 +292,15 @@ def _crop_of(text: str) -> Any:
     if text in ("auto", "none"):
         return None if text == "none" else text
     return _box(text)
+
+
+def _rate(text: str) -> Fraction:
+    from .media import as_rate
+
+    try:
+        return as_rate(text if "/" in text else float(text))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"'{text}' is no rate: give 25, 29.97 or 30000/1001") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -395,6 +413,42 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--device", help="cpu, cuda, mps (default: the best there is)")
 
     command("info", _info, "Say which versions, device, precision, ffmpeg and weights are here.")
+
+    sub = command("prepare", _prepare, "Cut a folder of clips into training clips of one face each: train/ and test/.")
+    sub.add_argument("clips", metavar="FOLDER", help="clips, or folders of frames; sub-folders are identities")
+    sub.add_argument("-o", "--output", default="data", metavar="FOLDER", help="the data set (default: %(default)s)")
+    sub.add_argument("--whole", action="store_true", help="keep whole frames: look for nobody, cut at scenes alone")
+    sub.add_argument(
+        "--size", type=int, default=256, metavar="PIXELS", help="side of the frames (default: %(default)s)"
+    )
+    sub.add_argument(
+        "--fit",
+        choices=("crop", "pad"),
+        default="crop",
+        help="whole frames: their middle square, or all (default: crop)",
+    )
+    sub.add_argument("--fps", type=_rate, metavar="RATE", help="frames a second (default: each clip's own)")
+    sub.add_argument("--min-frames", type=int, metavar="N", help="drop shorter chunks (default: 64; whole frames 2)")
+    sub.add_argument("--max-frames", type=int, default=1024, metavar="N", help="of a chunk (default: %(default)s)")
+    sub.add_argument("--min-size", type=int, metavar="PIXELS", help="drop smaller faces (default: --size; whole: none)")
+    sub.add_argument(
+        "--test-share", type=float, default=0.1, metavar="SHARE", help="of the identities, for test/ (default: 0.1)"
+    )
+    sub.add_argument(
+        "--identity",
+        metavar="REGEX",
+        help="finds whose a clip is in its path (default: its sub-folder, or each its own)",
+    )
+    sub.add_argument(
+        "--format", choices=("mp4", "png"), default="mp4", help="clips, or folders of frames, without loss"
+    )
+    sub.add_argument(
+        "--finder",
+        default="auto",
+        choices=("auto", "perception", "face-alignment", "cascade"),
+        help="who looks for faces (default: the first that sees one)",
+    )
+    sub.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
     sub = command("train", _train, "Train a model by a recipe.")
     sub.add_argument("recipe", help="a recipe's name (mini-fomm, tpsmm-vox-256, …) or a .toml file")

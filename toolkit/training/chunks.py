@@ -35,12 +35,13 @@ class Rules:
 
     def judged(self, tube: Tube, size: Sequence[int]) -> tuple[Box | None, str]:
         """What to cut of a clip of (height, width), and "" if the tube is a chunk; else None and why not."""
-        width, height = tube.box[2] - tube.box[0], tube.box[3] - tube.box[1]
         if tube.frames < self.min_frames:
             return None, SHORT
-        if (min(width, height) if self.whole else max(width, height)) < self.min_size:
+        if self.whole:
+            return (None, SMALL) if min(size) < self.min_size else (Box(0, 0, size[1], size[0]), "")
+        if max(tube.box[2] - tube.box[0], tube.box[3] - tube.box[1]) < self.min_size:
             return None, SMALL
-        left, top, right, bottom = tube.box if self.whole else increased(tube.box, self.increase)
+        left, top, right, bottom = increased(tube.box, self.increase)
         if left < 0 or top < 0 or right > size[1] or bottom > size[0]:
             return None, OUTSIDE
         return Box(left, top, right - left, bottom - top), ""

@@ -28,7 +28,7 @@ from ..faces.steady import LOOKED_AT
 from ..progress import Progress, Report
 from .chunks import SHORT, SMALL, Rules, Tube, Tubes
 from .prepared import JOURNAL, Journal, Prepared
-from .sources import RawClip, free, listed
+from .sources import RawClip, free, listed, named
 
 WAITING = ".chunks"  # the folder of chunks that are in neither train/ nor test/ yet
 
@@ -57,9 +57,9 @@ def prepare(
     `min_size` pixels (as `size`), and those whose crop, a square 1.2 times as large as all places of the face, leaves
     the picture. Named in the report, too: clips that can't be read. The clips themselves are never changed.
 
-    whole: keep whole frames instead, nobody is looked for; chunks end at cuts, and nothing is too short (from two frames
-        on) or too small unless `min_frames` or `min_size` (of the shorter side) say so. fit: then, "crop" takes the
-        middle square, "pad" keeps everything and continues the edges.
+    whole: keep whole frames instead, nobody is looked for; chunks end at cuts, and nothing is too short (from two
+        frames on) or too small unless `min_frames` or `min_size` (of the shorter side) say so. fit: then, "crop" takes
+        the middle square, "pad" keeps everything and continues the edges.
     size: side of the pictures. fps: the rate (None: each clip's own; VoxCeleb has 25).
     test_share: share of the identities whose chunks go to test/, one at least. Of a single identity the last chunks do.
     identity: a regular expression that finds whose a clip is in its path (its first group, if it has one); None: the
@@ -92,18 +92,17 @@ def prepare(
         "finder": backend if isinstance(backend, str) else finders.name_of(backend),
     }
     source = Path(clips).expanduser()
-    listed(source, identity)  # before anything is made
+    found = listed(source, identity)
     folder = _output(Path(output).expanduser(), source)
     journal = Journal(folder, settings)
     cutter = Cutter(rules, folder / WAITING, size, fit, rate, format, backend)
-    raw = listed(source, identity, journal.clips)
+    raw = named(found, journal.clips)
     with Progress(progress) as bar:
         _cut(raw, journal, cutter, folder, bar)
     kept = {clip.key: journal.clips[clip.key] for clip in raw} | journal.clips
     places, notes = _split(journal, test_share)
     report = Prepared(folder, settings, list(kept.values()), places, notes)
-    if places:
-        _place(folder, places)
+    _place(folder, places)
     report.save()
     if not places:
         raise InputError(f"No chunk came out of {source}.\n{report}", _remedy(report))
@@ -123,7 +122,7 @@ def _cut(raw: list[RawClip], journal: Journal, cutter: Cutter, folder: Path, bar
             for chunk in journal.clips[clip.key]["kept"]:
                 _remove(*(folder / place / chunk["name"] for place in (WAITING, "train", "test")))
         used = {name for name in journal.chunks if journal.chunks[name] == clip.identity}
-        found = cutter.cut(clip, used, lambda share, clip=clip: bar.reach(done + int(share * clip.size)))
+        found = cutter.cut(clip, used, lambda share, done=done, clip=clip: bar.reach(done + int(share * clip.size)))
         if "error" in found:
             bar.say(f"Left out: {found['error']}")
         about = {"clip": clip.key, "size": clip.size, "label": clip.label, "identity": clip.identity}
@@ -154,8 +153,8 @@ class Cutter:
                 if box is None:
                     continue
                 span = f"{tube.first:06d}#{tube.end:06d}.mp4"
-                begin = free(clip.begin, lambda text, span=span: f"{text}#{span}" in used)
-                name = f"{begin}#{span}"
+                video = free(clip.video, lambda text, span=span: f"{clip.identity}#{text}#{span}" in used)
+                name = f"{clip.identity}#{video}#{span}"
                 used.add(name)
                 self._write(name, info, tube, box)
                 out["kept"].append({"name": name, "first": tube.first, "end": tube.end, "box": list(map(int, box))})
@@ -203,9 +202,8 @@ class Cutter:
 
     def _write(self, name: str, info: media.ClipInfo, tube: Tube, box: Box) -> None:
         """Cut a chunk. Raises InputError where the clip doesn't give its frames once more."""
-        with _reading(info, [], fps=self.fps, fit=self._fit(box)) as frames:
-            trim = tube.first / frames.fps, tube.end / frames.fps
-        trim = tuple(map(float, trim))
+        rate = self.fps or info.fps
+        trim = float(tube.first / rate), float(tube.end / rate)
         with _reading(info, [], fps=self.fps, trim=trim, fit=self._fit(box)) as frames:
             if self.format == "png":
                 self._write_pictures(self.folder / name, frames)
@@ -266,7 +264,7 @@ def _split(journal: Journal, share: float) -> tuple[dict[str, str], list[str]]:
 def _place(folder: Path, places: dict[str, str]) -> None:
     """Move every chunk to where it belongs; the only chunk of all is for testing as well."""
     with _writing(folder):
-        for part in ("train", "test"):
+        for part in ("train", "test") if places else ():
             (folder / part).mkdir(exist_ok=True)
         for name, part in places.items():
             wanted = folder / part / name

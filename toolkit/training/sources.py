@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +20,54 @@ LONGEST = 80  # bytes of a part of a name: file systems take 255 for the whole
 
 @dataclasses.dataclass(frozen=True)
 class RawClip:
-    """A clip as it was found. key: its path below the input. size: bytes. label: whose it is, as the user calls it; own:
-    nobody said so, the clip stands for itself. identity, video: parts of the names of its chunks.
+    """A clip as it was found. key: its path below the input. size: bytes. label: whose it is, as the user calls it (its
+    key where nobody says so). identity, video: how that and the clip are called in the names of its chunks.
     """
 
     path: Path
     key: str
     size: int
     label: str
-    own: bool
     identity: str = ""
     video: str = ""
 
-    @property
-    def begin(self) -> str:
-        """How the names of its chunks begin."""
-        return self.identity if self.own else f"{self.identity}#{self.video}"
 
-
-def listed(folder: Path, pattern: str | None, known: Mapping[str, Mapping[str, Any]] | None = None) -> list[RawClip]:
+def listed(folder: Path, pattern: str | None) -> list[RawClip]:
     """The clips of a folder and those below it, in order: files, and folders with nothing but pictures. A file alone is
     taken as well.
 
-    pattern: a regular expression; what it finds in a clip's path (its first group, if it has one) is the identity. None:
-    the sub-folder it lies in, or else the clip itself. known: what earlier clips were called, {key: {label, …}}.
+    pattern: a regular expression; what it finds in a clip's path (its first group, if it has one) is the identity.
+    None: the sub-folder it lies in, or else the clip itself.
     Raises InputError where there are none, ConfigError for a pattern that finds nothing.
     """
     files = _files(folder)
     if not files:
         raise InputError(f"There is no clip in {folder}.", "Put clips (mp4, mov, …) or folders of frames there.")
-    root = folder if folder.is_dir() else folder.parent
-    clips = []
-    for path in files:
-        key = path.relative_to(root).as_posix()
-        label = _label(key, pattern)
-        stem = path.stem if path.is_file() else path.name
-        clips.append(RawClip(path, key, _size(path), label or key, label is None, video=_plain(stem)))
-    return _named(clips, root, known or {})
+    keys = {path: path.relative_to(folder if folder.is_dir() else folder.parent).as_posix() for path in files}
+    return [RawClip(path, key, _size(path), _label(key, pattern)) for path, key in keys.items()]
+
+
+def named(clips: Sequence[RawClip], known: Mapping[str, Mapping[str, Any]]) -> list[RawClip]:
+    """With identities of which none begins with another (the published loaders search for files by prefix), and with
+    videos of which an identity has each once. known: what clips were called before, {key: {label, identity, video}};
+    they are called so again.
+    """
+    earlier = {line["label"]: line["identity"] for line in known.values()}
+    plain = {clip.label: _plain(_stem(clip.path) if clip.label == clip.key else clip.label) for clip in clips}
+    identities = earlier | _apart({label: plain[label] for label in plain if label not in earlier}, earlier.values())
+    used: dict[str, set[str]] = defaultdict(set)
+    for line in known.values():
+        used[line["identity"]].add(line["video"])
+    given = []
+    for clip in clips:
+        identity = identities[clip.label]
+        if clip.key in known:
+            video = known[clip.key]["video"]
+        else:
+            video = free(_plain(_stem(clip.path)), used[identity].__contains__)
+            used[identity].add(video)
+        given.append(dataclasses.replace(clip, identity=identity, video=video))
+    return given
 
 
 def _files(folder: Path) -> list[Path]:
@@ -89,9 +100,9 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in (_pictures(path) if path.is_dir() else [path]))
 
 
-def _label(key: str, pattern: str | None) -> str | None:
+def _label(key: str, pattern: str | None) -> str:
     if pattern is None:
-        return key.split("/")[0] if "/" in key else None
+        return key.split("/")[0]
     try:
         found = re.search(pattern, key)
     except re.error as error:
@@ -105,35 +116,17 @@ def _label(key: str, pattern: str | None) -> str | None:
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
-def _named(clips: list[RawClip], root: Path, known: Mapping[str, Mapping[str, Any]]) -> list[RawClip]:
-    """With identities of which none begins with another (the published loaders search for files by prefix), and with
-    videos of which an identity has each once. What was called something stays called so.
-    """
-    earlier = {line["label"]: line["identity"] for line in known.values()}
-    plain = {clip.label: (clip.video if clip.own else _plain(clip.label)) or _plain(root.name) for clip in clips}
-    identities = earlier | _apart({k: name for k, name in plain.items() if k not in earlier}, earlier.values())
-    used = {(line["identity"], line["video"]) for line in known.values()}
-    named = []
-    for clip in clips:
-        if clip.key in known:
-            identity, video = known[clip.key]["identity"], known[clip.key]["video"]
-        else:
-            identity, video = (
-                identities[clip.label],
-                free(clip.video, lambda name: (identities[clip.label], name) in used),
-            )
-        used.add((identity, video))
-        named.append(dataclasses.replace(clip, identity=identity, video=video))
-    return named
-
-
-def free(name: str, is_used: Any) -> str:
+def free(name: str, is_used: Callable[[str], bool]) -> str:
     """The name itself, or the first of name-2, name-3, … that is not used."""
     number, candidate = 1, name
     while is_used(candidate):
         number += 1
         candidate = f"{name}-{number}"
     return candidate
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
 
 
 def _plain(text: str) -> str:

@@ -2,5 +2,7 @@
 
 from .animate import AnimatePanel
 from .card import carded
+from .state import State
+from .studio import Studio
 
-__all__ = ["AnimatePanel", "carded"]
+__all__ = ["AnimatePanel", "State", "Studio", "carded"]

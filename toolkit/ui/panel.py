@@ -39,7 +39,14 @@ class Panel(widgets.VBox):
 
     def slider(self, key: str, least: float, most: float, step: float, **more: Any) -> widgets.FloatSlider:
         made = widgets.FloatSlider(
-            min=least, max=most, step=step, style=LABELS, layout=WIDE, readout_format=".1f", continuous_update=False, **more
+            min=least,
+            max=most,
+            step=step,
+            style=LABELS,
+            layout=WIDE,
+            readout_format=".1f",
+            continuous_update=False,
+            **more,
         )
         return self.words.label(made, "description", key)
 

@@ -65,7 +65,9 @@ class State:
         """Set several at once: all of them, or, where one is wrong, none. Raises ConfigError."""
         unknown = [name for name in settings if name not in self.__dataclass_fields__]
         if unknown:
-            raise ConfigError(f"There is no setting '{unknown[0]}'.", f"There is: {', '.join(self.__dataclass_fields__)}.")
+            raise ConfigError(
+                f"There is no setting '{unknown[0]}'.", f"There is: {', '.join(self.__dataclass_fields__)}."
+            )
         for name, value in {name: _checked(name, value) for name, value in settings.items()}.items():
             setattr(self, name, value)
 
@@ -111,7 +113,9 @@ class State:
             raise InputError(f"There is no file {path}.", "Look for the .json beside a result.") from None
         except (OSError, ValueError, TypeError, KeyError) as error:
             why = error.what if isinstance(error, ConfigError) else f"{type(error).__name__}"
-            raise InputError(f"{path} holds no settings of the studio ({why}).", "Take the .json beside a result.") from None
+            raise InputError(
+                f"{path} holds no settings of the studio ({why}).", "Take the .json beside a result."
+            ) from None
 
 
 def _checked(name: str, value: Any) -> Any:

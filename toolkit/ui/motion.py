@@ -1,0 +1,105 @@
+"""The panel of the motion: mode, strength, smoothing, reference frame, and one frame of what they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+
+from ..progress import Report
+from .look import Look
+from .panel import LABELS, ROW, WIDE, Panel, png
+from .state import MODES, State
+from .words import Words
+from .work import Work, line
+
+SHOWN = ("mode", "strength", "smooth", "reference")  # what the preview follows
+
+
+class MotionPanel(Panel):
+    """How the driver's motion becomes the picture's, with a preview of one frame at a chosen time (`at`).
+
+    After the first preview, which reads the clip once, further ones follow each change at once while `live` is ticked.
+    """
+
+    def __init__(self, state: State | None = None, words: Words | None = None, look: Look | None = None) -> None:
+        super().__init__(state, words)
+        self.seen = look or Look(self.state)
+        self.mode = self.choice("mode", [(f"mode {mode}", mode) for mode in MODES], lambda: self.state.mode)
+        self.strength = self.slider("strength", 0, 2, 0.1)
+        self.smooth = self.slider("smooth", 0, 5, 0.5)
+        self.reference = self.choice(
+            "reference",
+            [("reference best", "best"), ("reference first", "first"), ("reference time", "time")],
+            self._kind,
+        )
+        self.second = widgets.BoundedFloatText(min=0, max=86400, step=0.1, style=LABELS, layout={"width": "220px"})
+        self.words.label(self.second, "description", "at second")
+        self.bind(self.mode, "mode")
+        self.bind(self.strength, "strength", lambda value: min(2.0, value))
+        self.bind(self.smooth, "smooth", lambda value: min(5.0, value))
+        self.bind(self.reference, "reference", lambda _: self._kind(), self._reference)
+        self.bind(self.second, "reference", self._seconds, self._second)
+        self.state.watch(self._show_second, "reference")
+        self._show_second()
+        self.at = self.slider("preview at", 0, 10, 0.04, value=self.state.begin)
+        self.at.readout_format = ".2f"
+        self.live = widgets.Checkbox(value=True, indent=False, layout={"width": "auto"})
+        self.words.label(self.live, "description", "live")
+        self.work = Work(self.words, "preview", "eye", beside=(self.live,))
+        self.image = widgets.Image(format="png", layout={**WIDE, "display": "none"})
+        self._previewed: tuple = ()
+        self.work.button.on_click(lambda _: self.preview())
+        self.at.observe(self._follow, "value")
+        self.state.watch(self._follow, *SHOWN)
+        self.state.watch(self._span, "begin", "end", "driving")
+        self._span()
+        second = widgets.HBox([self.reference, self.second], layout=ROW)
+        self.children = [self.mode, self.strength, self.smooth, second, self.message, self.at, self.work, self.image]
+
+    def preview(self) -> None:
+        """Show the frame at `at`, in a thread."""
+
+        def work(report: Report) -> str:
+            while True:
+                wanted = self._wanted()
+                frames = self.seen.frame(self.at.value, report)
+                self.image.value, self.image.layout.display = png(np.hstack(frames)), None
+                self._previewed = wanted
+                if not self.live.value or wanted == self._wanted():  # it was changed meanwhile
+                    return line(self.words("preview said", seconds=f"{wanted[0]:.2f}"))
+
+        self.work.begin(work)
+
+    def wait(self, seconds: float | None = None) -> None:
+        self.work.wait(seconds)
+
+    def _wanted(self) -> tuple:
+        return self.at.value, *(getattr(self.state, name) for name in SHOWN)
+
+    def _follow(self, _: Any = None) -> None:
+        if self.live.value and self._previewed and self._previewed != self._wanted():
+            self.preview()
+
+    def _span(self) -> None:
+        """The times that can be previewed: those of the part that is used. An open end leaves a minute of it."""
+        begin = self.state.begin
+        end = begin + 60 if self.state.end is None else max(self.state.end, begin + self.at.step)
+        self.at.min, self.at.max = min(begin, self.at.max), end  # in an order that both allow
+        self.at.min = begin
+
+    def _kind(self) -> str:
+        return self.state.reference if isinstance(self.state.reference, str) else "time"
+
+    def _reference(self, kind: str) -> str | float:
+        return float(self.second.value) if kind == "time" else kind
+
+    def _seconds(self, reference: str | float) -> float:
+        return self.second.value if isinstance(reference, str) else reference
+
+    def _second(self, seconds: float) -> str | float:
+        return seconds if self._kind() == "time" else self.state.reference
+
+    def _show_second(self) -> None:
+        self.second.layout.display = None if self._kind() == "time" else "none"

@@ -1,0 +1,45 @@
+"""The panel of the picture: who shall move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+
+from .. import media
+from ..progress import Report
+from .panel import png, small
+from .source import DRAWN, SourcePanel
+
+SHOWN = 256  # pixels
+DRAWN_SIDE = 512
+
+
+class PicturePanel(SourcePanel):
+    """Choose a picture: a sample, a drawn character, an upload, or a file by its path (`state.picture`)."""
+
+    field = "picture"
+    samples = ("picture.png", "anime.png", "figure.png")
+    accept = "image/*"
+    draw_key = "draw"
+
+    def thumbnail(self, path: Path) -> np.ndarray:
+        return media.read_picture(path)
+
+    def show(self, path: str) -> None:
+        picture = media.read_picture(path)
+        height, width = picture.shape[:2]
+        image = widgets.Image(
+            value=png(small(picture, SHOWN)), format="png", layout={"width": "auto", "max_width": "100%"}
+        )
+        self.view.children = [image, widgets.Label(self.words("size said", width=width, height=height))]
+
+    def drawn(self, seed: int, style: str, report: Report) -> Path:
+        from ..puppets import Pose, draw, identities
+        from ..puppets.samples import to_bytes
+
+        path = DRAWN / f"{style}-{seed}.png"
+        # An anime character is cut out, as Talking Head Anime wants it.
+        square = draw(identities(1, seed, style), Pose.neutral(1), DRAWN_SIDE, background=style != "anime")
+        return media.write_picture(path, to_bytes(square)[0], overwrite=True)

@@ -1,0 +1,172 @@
+"""What the panels of picture and clip share: a gallery, characters drawn from a number, a small upload, a path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+
+from .. import media
+from ..errors import InputError, OutputError
+from ..paths import sample
+from ..platform import UPLOAD, here
+from ..progress import Report
+from .panel import LABELS, ROW, Panel, png, small
+from .state import State
+from .words import Words
+from .work import Later, Work, line
+
+FOLDER = Path("uploads")
+DRAWN = Path("results") / "characters"
+THUMBNAIL = 96  # pixels
+
+
+class SourcePanel(Panel):
+    """Choose a file. Subclasses say of which kind, and show what was chosen.
+
+    field: the setting that holds its path. samples: file names. accept: of the upload, as browsers want it.
+    """
+
+    field = ""
+    samples: tuple[str, ...] = ()
+    accept = ""
+    draw_key = ""
+
+    def __init__(self, state: State | None = None, words: Words | None = None) -> None:
+        super().__init__(state, words)
+        self.later = Later()
+        self.path = self.text("path", placeholder=self.samples[0])
+        self.bind(self.path, self.field)
+        self.upload = widgets.FileUpload(accept=self.accept, multiple=False, layout={"width": "auto"})
+        self.words.label(self.upload, "description", "upload", size=UPLOAD // 1_000_000)
+        self.upload.observe(self._uploaded, "value")
+        self.hint = widgets.HTML()
+        self.words.each(self._hint)
+        self.gallery = {name: widgets.Button(layout={"width": f"{THUMBNAIL}px"}) for name in self.samples}
+        pictures = {name: widgets.Image(format="png", width=THUMBNAIL, height=THUMBNAIL) for name in self.samples}
+        for name, button in self.gallery.items():
+            self.words.label(button, "description", f"sample {name}")
+            button.on_click(lambda _, name=name: self._take_sample(name))
+        self.seed = widgets.BoundedIntText(1, min=0, max=999_999, style=LABELS, layout={"width": "200px"})
+        self.words.label(self.seed, "description", "seed")
+        self.style_of = self.choice("style", [("cartoon", "cartoon"), ("anime", "anime")], self._style)
+        self.style_of.layout = {"width": "210px"}
+        self.work = Work(self.words, self.draw_key, "pencil", beside=(self.seed, self.style_of))
+        self.work.button.on_click(lambda _: self._draw())
+        title = widgets.HTML()
+        self.words.each(lambda: setattr(title, "value", f"<b>{self.words(f'title {self.key}')}</b>"))
+        shelf = [widgets.VBox([pictures[name], self.gallery[name]]) for name in self.samples]
+        self.view = widgets.VBox()
+        self.children = [
+            title,
+            widgets.HBox(shelf, layout=ROW),
+            self.path,
+            widgets.HBox([self.upload], layout=ROW),
+            self.hint,
+            self.work,
+            self.message,
+            self.view,
+        ]
+        self.state.watch(self.look, self.field)
+        self.later(lambda: _fill(pictures, self.thumbnail))
+        self.words.each(self.look)
+
+    @property
+    def key(self) -> str:
+        return {"picture": "picture", "driving": "clip"}[self.field]
+
+    def look(self) -> None:
+        """Show what is chosen, in a thread."""
+        self.later(self._look)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until what was begun is done."""
+        self.work.wait(seconds)
+        self.later.wait(seconds)
+
+    # -- to be said by subclasses ------------------------------------------------------------------------------------
+
+    def thumbnail(self, path: Path) -> np.ndarray:
+        """A picture of the file, uint8 H x W x 3."""
+        raise NotImplementedError
+
+    def show(self, path: str) -> None:
+        """Show the file of that path in `view`. Raises InputError."""
+        raise NotImplementedError
+
+    def drawn(self, seed: int, style: str, report: Report) -> Path:
+        """Draw a character of that number, and return its file."""
+        raise NotImplementedError
+
+    # -- ways in -----------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        with self.carding():
+            self.view.layout.display = None if (path := getattr(self.state, self.field)) else "none"
+            if path:
+                try:
+                    self.show(path)
+                except InputError:
+                    self.view.layout.display = "none"
+                    raise
+
+    def _take_sample(self, name: str) -> None:
+        with self.carding():
+            setattr(self.state, self.field, short(sample(name)))
+
+    def _style(self) -> str:
+        return "cartoon" if not hasattr(self, "style_of") else self.style_of.value
+
+    def _draw(self) -> None:
+        seed, style = self.seed.value, self.style_of.value
+
+        def work(report: Report) -> None:
+            report("drawing", 0, None)
+            DRAWN.mkdir(parents=True, exist_ok=True)
+            setattr(self.state, self.field, str(self.drawn(seed, style, report)))
+
+        self.work.begin(work)
+
+    def _uploaded(self, change: object) -> None:
+        """Keep what came in its own file. Version 7 gives a dict by name, version 8 a tuple."""
+        value = self.upload.value
+        files = (
+            [(name, file["content"]) for name, file in value.items()]
+            if isinstance(value, dict)
+            else [(file["name"], file["content"]) for file in value]
+        )
+        if not files:
+            return
+        name, content = files[-1]
+        with self.carding():
+            try:
+                FOLDER.mkdir(parents=True, exist_ok=True)
+                path = media.free_name(FOLDER / (Path(name.replace("\\", "/")).name or "upload"))
+                path.write_bytes(bytes(content))
+            except OSError as error:
+                raise OutputError(
+                    f"{name} can't be kept: {error.strerror or error}.", "Make room, and try again."
+                ) from None
+            setattr(self.state, self.field, str(path))
+
+    def _hint(self) -> None:
+        how = here().upload(self.words.language)
+        self.hint.value = f'<div style="opacity: .75">{line(self.words("larger", how=how))}</div>'
+
+
+def _fill(pictures: dict[str, widgets.Image], thumbnail: Callable[[Path], np.ndarray]) -> None:
+    for name, image in pictures.items():
+        image.value = png(small(thumbnail(sample(name)), THUMBNAIL))
+
+
+def short(path: str | os.PathLike) -> str:
+    """The path as it is, or relative to the current folder where that is shorter."""
+    if not (text := os.fspath(path)) or not Path(text).is_absolute():
+        return text
+    try:
+        return min(text, os.path.relpath(text), key=len)
+    except ValueError:  # another drive
+        return text

@@ -1,0 +1,195 @@
+"""Every word of the panels, in English and Chinese; which: TOOLKIT_LANG, the platform's, or a switch in a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import ipywidgets as widgets
+
+from ..platform import LANGUAGES, language
+
+WidgetT = TypeVar("WidgetT", bound=widgets.Widget)
+
+TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
+    # work
+    "stop": ("Stop", "停止"),
+    "cancel": ("Cancel", "取消"),
+    "stopped": ("Stopped. Nothing was written.", "已停止，没有写入任何文件。"),
+    "waiting": ("waiting for the run before this one …", "正在等待前一个任务结束……"),
+    "getting ready": ("getting ready …", "正在准备……"),
+    "a second": (", {speed} a second", "，每秒 {speed}"),
+    "left": (", {seconds} s left", "，还需 {seconds} 秒"),
+    "unexpected": (
+        "Something went wrong that the toolkit has no words for: {error}",
+        "出现了工具包没有预料到的错误：{error}",
+    ),
+    "unexpected remedy": (
+        "Run the notebook anew; if it comes back, report it with the details.",
+        "请重新运行笔记本；如果再次出现，请附上详细信息报告问题。",
+    ),
+    # stages of a run, as the pipeline calls them
+    "stage animating": ("animating", "正在生成"),
+    "stage reading the motion": ("reading the motion", "正在读取动作"),
+    "stage following the face": ("following the face", "正在跟踪人脸"),
+    "stage looking for the face": ("looking for the face", "正在寻找人脸"),
+    "stage drawing": ("drawing", "正在绘制"),
+    # the panel of one notebook
+    "picture": ("picture", "图片"),
+    "clip": ("clip", "视频"),
+    "model": ("model", "模型"),
+    "from second": ("from second", "起始秒"),
+    "seconds": ("seconds", "秒数"),
+    "strength": ("strength", "强度"),
+    "smooth": ("smooth", "平滑"),
+    "beside": ("show picture and clip beside the result", "结果旁边同时显示图片和视频"),
+    "animate": ("Animate", "生成动画"),
+    "no picture": ("No picture is named.", "没有填写图片。"),
+    "no picture remedy": ("Write the name of its file into the field 'picture'.", "请在“图片”栏填写文件名。"),
+    "no clip": ("No clip is named.", "没有填写视频。"),
+    "no clip remedy": ("Write the name of its file into the field 'clip'.", "请在“视频”栏填写文件名。"),
+    # picture and clip of the studio
+    "title picture": ("Picture: who shall move", "图片：谁来动"),
+    "title clip": ("Clip: how", "视频：怎么动"),
+    "path": ("file", "文件"),
+    "upload": ("Upload (up to {size} MB)", "上传（不超过 {size} MB）"),
+    "larger": ("Larger: {how}", "更大的文件：{how}"),
+    "uploaded": ("Uploaded: {name}", "已上传：{name}"),
+    "sample picture.png": ("Cartoon", "卡通"),
+    "sample anime.png": ("Anime", "动漫"),
+    "sample figure.png": ("Figure", "全身"),
+    "sample driving.mp4": ("Singer", "唱歌"),
+    "sample dance.mp4": ("Dancer", "跳舞"),
+    "draw": ("Draw a character", "画一个角色"),
+    "draw singer": ("Draw a singer", "画一位歌手"),
+    "seed": ("number", "编号"),
+    "style": ("style", "风格"),
+    "cartoon": ("cartoon", "卡通"),
+    "anime": ("anime", "动漫"),
+    "part": ("part", "片段"),
+    "part said": ("{begin} s to {end} s of {seconds} s", "第 {begin} 秒到第 {end} 秒，全长 {seconds} 秒"),
+    "size said": ("{width} x {height} pixels", "{width} x {height} 像素"),
+    "sound yes": ("with sound", "有声音"),
+    "sound no": ("no sound", "无声音"),
+    # crop
+    "title crop": ("Crop", "裁剪"),
+    "crop picture": ("picture", "图片"),
+    "crop clip": ("clip", "视频"),
+    "crop auto": ("to the face, as the model wants it", "按模型的要求裁到人脸"),
+    "crop none": ("none: all of it", "不裁剪：使用整幅"),
+    "crop hand": ("by hand", "手动"),
+    "crop x": ("left to right, %", "左右位置 %"),
+    "crop y": ("top to bottom, %", "上下位置 %"),
+    "crop side": ("side, %", "边长 %"),
+    "look": ("Show what the model sees", "查看模型看到的画面"),
+    "not looked": (
+        "Where the face is has not been looked for yet.",
+        "还没有寻找人脸。",
+    ),
+    "seen whole": ("all of it is used", "使用整幅画面"),
+    "seen box": ("{width} x {height} pixels from ({x}, {y})", "从 ({x}, {y}) 起 {width} x {height} 像素"),
+    "seen moving": ("the box follows the scenes or the face", "裁剪框随场景或人脸变化"),
+    # model
+    "title model": ("Model", "模型"),
+    "own file": ("or a file", "或权重文件"),
+    "ships": (
+        "Ships with the toolkit (MIT). It only knows drawn heads: for a photograph choose a published model.",
+        "随工具包附带（MIT）。它只认识画出来的头像：照片请选择已发布的模型。",
+    ),
+    "own": ("A file of your own; its licence is its maker's.", "你自己的文件；许可证由其作者决定。"),
+    "about model": (
+        "For {purpose}. Download: {size}. Licence of the code: {code}; of the weights: {weights}.",
+        "用途：{purpose}。下载大小：{size}。代码许可证：{code}；权重许可证：{weights}。",
+    ),
+    "is here": ("It is here.", "已在本机。"),
+    "is not here": ("It is not here yet.", "尚未下载。"),
+    "fetch": ("Fetch", "下载"),
+    "fetch it": ("Fetch and use {name} ({size})", "下载并使用 {name}（{size}）"),
+    "nothing to fetch": ("Nothing to fetch: this model is here.", "无需下载：这个模型已在本机。"),
+    "fetched": ("{name} is here now.", "{name} 已下载完成。"),
+    "advice": ("Before you animate", "生成之前"),
+    "photograph": (
+        "The shipped model only knows drawn heads, and this looks like a photograph.",
+        "附带的模型只认识画出来的头像，而这看起来是一张照片。",
+    ),
+    "perhaps a photograph": (
+        "The shipped model only knows drawn heads; if this is a photograph, it will not do.",
+        "附带的模型只认识画出来的头像；如果这是照片，效果不会好。",
+    ),
+    # motion and preview
+    "title motion": ("Motion", "动作"),
+    "mode": ("mode", "模式"),
+    "mode auto": ("the model's own", "模型默认"),
+    "mode relative": ("relative: as the driver moves", "relative：跟随驱动者的变化"),
+    "mode absolute": ("absolute: the driver's own pose", "absolute：驱动者本身的姿势"),
+    "mode avd": ("avd: shape and pose apart (MRAA, TPSMM)", "avd：形状与姿势分开（MRAA、TPSMM）"),
+    "reference": ("reference frame", "参考帧"),
+    "reference best": ("the one nearest to the picture", "与图片最接近的一帧"),
+    "reference first": ("the first", "第一帧"),
+    "reference time": ("at a time:", "指定时刻："),
+    "at second": ("at second", "时刻（秒）"),
+    "preview": ("Preview", "预览"),
+    "preview at": ("preview at second", "预览时刻（秒）"),
+    "live": ("follow my changes", "随设置更新"),
+    "preview said": ("picture, clip, result at {seconds} s", "图片、视频、结果，第 {seconds} 秒"),
+    # sound and output
+    "title sound": ("Sound", "声音"),
+    "sound": ("sound", "声音"),
+    "sound driving": ("the clip's", "视频的声音"),
+    "sound none": ("none", "无声"),
+    "sound file": ("a file:", "声音文件："),
+    "title output": ("Output", "输出"),
+    "size": ("side in pixels", "边长（像素）"),
+    "size own": ("as the model makes it", "与模型一致"),
+    "paste": ("put the face back into the whole picture", "把人脸放回整幅图片"),
+    # the run and its result
+    "title studio": ("Living Pictures", "会动的图片"),
+    "language": ("language", "语言"),
+    "download": ("Download", "下载"),
+    "result at": ("Result: {path}", "结果：{path}"),
+    "settings at": ("Its settings: {path}", "本次设置：{path}"),
+    "settings file": ("settings", "设置文件"),
+    "again": ("Take these settings", "使用这些设置"),
+    "taken": ("The settings of {name} are taken. Press Animate.", "已载入 {name} 的设置，请点击“生成动画”。"),
+    "not kept": ("The settings could not be kept beside it: {why}", "无法在结果旁保存设置：{why}"),
+}
+
+
+class Words:
+    """The words in one language; setting `language` changes every label that was made with it.
+
+    language: "en" or "zh"; None for TOOLKIT_LANG or the platform's.
+    """
+
+    def __init__(self, chosen: str | None = None) -> None:
+        self._language = chosen or language()
+        self._calls: list[Callable[[], Any]] = []
+
+    @property
+    def language(self) -> str:
+        return self._language
+
+    @language.setter
+    def language(self, chosen: str) -> None:
+        if chosen not in LANGUAGES:
+            raise ValueError(f"language is {chosen!r}, not one of {', '.join(LANGUAGES)}")
+        self._language = chosen
+        for call in self._calls:
+            call()
+
+    def __call__(self, key: str, **values: Any) -> str:
+        return TEXTS[key][LANGUAGES.index(self._language)].format(**values)
+
+    def stage(self, label: str) -> str:
+        """What a stage of a run is called; that of a download is the file's name."""
+        return self(f"stage {label}") if f"stage {label}" in TEXTS else label
+
+    def each(self, call: Callable[[], Any]) -> None:
+        """Call it now, and after each change of the language."""
+        self._calls.append(call)
+        call()
+
+    def label(self, widget: WidgetT, trait: str, key: str, **values: Any) -> WidgetT:
+        """Keep a text of a widget in the chosen language, and return the widget."""
+        self.each(lambda: setattr(widget, trait, self(key, **values)))
+        return widget
