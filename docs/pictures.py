@@ -1,7 +1,8 @@
 """Make the README's pictures again: python docs/pictures.py (about a minute).
 
-docs/demo.webp: three seconds of picture, driver and result. docs/puppets.webp: a sheet of drawn heads.
-docs/figures.webp: figures that dance. docs/mini.webp: picture, driver, truth and result of held-out characters.
+docs/demo.webp: three seconds of picture, driver and result. docs/group.webp: a group photo that sings.
+docs/puppets.webp: a sheet of drawn heads. docs/figures.webp: figures that dance. docs/mini.webp: picture, driver, truth
+and result of held-out characters.
 """
 
 import sys
@@ -24,6 +25,18 @@ def demo() -> None:
         size=224,
         side_by_side=True,
         output=HERE / "demo.webp",
+        overwrite=True,
+    )
+
+
+def group() -> None:
+    """A group photo of which every face sings, 3 seconds."""
+    toolkit.animate_all(
+        toolkit.sample("group.png"),
+        toolkit.sample("driving.mp4"),
+        trim=(1.0, 4.0),
+        size=640,
+        output=HERE / "group.webp",
         overwrite=True,
     )
 
@@ -64,3 +77,4 @@ if __name__ == "__main__":
     figures()
     mini()
     demo()
+    group()

@@ -2,6 +2,8 @@
 
 import torch
 
+import toolkit
+from toolkit import faces, media
 from toolkit import puppets as P
 from toolkit.puppets import samples
 
@@ -23,3 +25,13 @@ def test_singer_begins_like_the_picture():
     assert (first - still).abs().max() < 0.02
     assert pose.mouth_open.max() > 0.5
     assert not torch.equal(who.skin, samples.character(*samples.PICTURE, "cartoon").skin)
+
+
+def test_the_group_photo_shows_four_heads():
+    shipped = media.read_picture(toolkit.sample("group.png"), channels=3)
+    drawn = samples.to_bytes(samples.group(256)[None])[0]
+    small = media.resize(shipped, drawn.shape[:2])
+    assert abs(small.astype(int) - drawn).mean() < 4  # the same scene, drawn at half the size
+    found = faces.find(shipped)
+    middles = sorted(face.box.centre[0] / shipped.shape[1] for face in found)
+    assert len(found) == 4 and all(abs(x - (k + 0.5) / 4) < 0.05 for k, x in enumerate(middles))

@@ -4,6 +4,7 @@ picture.png   a cartoon character, 512 x 512, RGB
 driving.mp4   another one singing for ten seconds, 512 x 512, 25 frames a second, with sound
 anime.png     an anime character as "Talking Head Anime" (2019) asks: 256 x 256, RGBA, nothing behind it (alpha 0 and
               colour 0), looking straight out with eyes and mouth open, the head from row 64 to row 191
+group.png     four characters before one backdrop, 1129 x 512, RGB
 figure.png    a whole figure, for models of bodies: 384 x 384, RGB, standing straight
 dance.mp4     another one who dances and sings for six seconds, 384 x 384, 25 frames a second, with sound
 """
@@ -28,6 +29,8 @@ from .song import RATE, beats
 PICTURE = (1, 29)  # seed and number of the character in the picture …
 SINGER = (1, 4)  # … of the one in the driving clip …
 ANIME = (3, 12)  # … and of the anime character
+GROUP = ((3, 1, "cartoon"), (1, 7, "cartoon"), (3, 14, "cartoon"), (3, 8, "anime"))  # … of those in the group photo
+HILLS = (3, 9)  # … and of the one whose backdrop they stand before
 FIGURE, DANCER = (5, 15), (5, 34)  # the same of the whole figures
 TUNE, DANCE_TUNE = 4, 2
 SECONDS, DANCE_SECONDS, FPS, SIZE, FIGURE_SIZE = 10, 6, 25, 512, 384
@@ -67,6 +70,21 @@ def anime(size: int = 256) -> Tensor:
     return draw(who, pose, size, background=False)[0]
 
 
+def group(height: int = SIZE, apart: float = 0.54) -> Tensor:
+    """3 x height x width: side by side before one backdrop, each a little behind the next. apart: in heights."""
+    step, side = round(apart * height), round(0.94 * height)
+    width = step * len(GROUP) + height // 20
+    canvas = draw(character(*HILLS, "cartoon"), Pose.neutral(1), width, parts=["background"])[0, :3]
+    canvas = canvas[:, (width - height) // 2 :][:, :height].contiguous()
+    for number, one in enumerate(GROUP):
+        pose = Pose.neutral(1).replace(roll=torch.tensor([0.06 * (-1) ** number]), y=torch.tensor([0.03 * (number % 2)]))
+        left = round((number + 0.5) * step - side / 2) + height // 40
+        shown = slice(max(0, -left), min(side, width - left))
+        sprite = draw(character(*one), pose, side, background=False)[0, :, :, shown]
+        canvas[:, height - side :, left + shown.start : left + shown.stop].lerp_(sprite[:3], sprite[3:])
+    return canvas
+
+
 def figure(size: int = FIGURE_SIZE) -> Tensor:
     """3 x size x size."""
     stance = Stance.neutral(1)
@@ -103,7 +121,7 @@ def main(folder: str | Path = "samples") -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, drawn in {"picture.png": picture(), "anime.png": anime(), "figure.png": figure()}.items():
+    for name, drawn in {"picture.png": picture(), "anime.png": anime(), "group.png": group(), "figure.png": figure()}.items():
         Image.fromarray(to_bytes(drawn[None])[0]).save(folder / name, optimize=True)
     who, pose, wave = singing()
     clip(folder / "driving.mp4", lambda part: draw(who, pose[part], SIZE), len(pose), wave)
