@@ -162,8 +162,11 @@ def _tell(clip: Any) -> None:
 def _faces(args: argparse.Namespace) -> None:
     from . import media
     from .faces import find
+    from .faces.finding import is_clip
 
     given = {"trim": args.trim} if args.trim else {}
+    if is_clip(args.source) and args.samples:
+        given["samples"] = args.samples
     found = find(args.source, pick=args.pick, backend=args.finder, **given)
     if args.save:
         media.write_picture(args.save, found.drawn(), generated=False, overwrite=args.overwrite)
@@ -201,7 +204,22 @@ def _train(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     import toolkit
 
-    print(toolkit.evaluate(args.model, characters=args.characters, sheet=args.sheet))
+    protocol = {key: getattr(args, key) for key in ("pairs", "clips", "finder", "frames", "protocol")}
+    protocol = {key: value for key, value in protocol.items() if value is not None} | (
+        {"fid": True} if args.fid else {}
+    )
+    if args.data is not None:
+        protocol["progress"] = not args.quiet
+    found = toolkit.evaluate(args.model, args.characters, args.sheet, data=args.data, device=args.device, **protocol)
+    print(found)
+    if args.data is not None:
+        print(f"\n{found.save(args.output)}")
+
+
+def _export(args: argparse.Namespace) -> None:
+    import toolkit
+
+    print(toolkit.export(args.run_or_model, args.output, published=args.published, overwrite=args.overwrite))
 
 
 def _zoo(args: argparse.Namespace) -> None:
@@ -396,6 +414,9 @@ def _parser() -> argparse.ArgumentParser:
         help="drawn heads, people, people from the front (boxes only); default: the first that sees a face",
     )
     sub.add_argument("--trim", type=_trim, metavar="BEGIN:END", help="only this part of a clip, in seconds")
+    sub.add_argument(
+        "--samples", type=int, default=24, metavar="N", help="frames of a clip to look at; 0: all (default: 24)"
+    )
     sub.add_argument("--save", metavar="FILE", help="also draw them into this .png, .jpg or .webp")
     sub.add_argument("--overwrite", action="store_true", help="replace that file even if the toolkit did not make it")
 
@@ -458,10 +479,34 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--init", metavar="FILE", help="begin with these weights")
     sub.add_argument("--set", action="append", metavar="KEY=VALUE", help="change a setting of the recipe")
 
-    sub = command("evaluate", _evaluate, "Measure a model on held-out drawn characters.")
-    sub.add_argument("model", nargs="?", default="mini-fomm", help="default: %(default)s")
+    sub = command("evaluate", _evaluate, "Measure a model on held-out drawn characters, or on clips (--data).")
+    sub.add_argument("model", nargs="?", default="mini-fomm", help="a name, file or run (default: %(default)s)")
     sub.add_argument("--characters", type=int, default=64, help="how many (default: %(default)s)")
     sub.add_argument("--sheet", metavar="FILE", help="also draw picture, driver, truth and result into this .png")
+    sub.add_argument(
+        "--data", metavar="FOLDER|puppets", help="clips instead: those in test/ of a data set, or drawn ones"
+    )
+    sub.add_argument(
+        "--protocol",
+        choices=("reconstruction", "animation"),
+        help="of the papers: each clip from its first frame (default), or one clip driven by another",
+    )
+    sub.add_argument("--pairs", metavar="FILE", help="for animation: a .csv with columns source, driving")
+    sub.add_argument("--clips", type=int, metavar="N", help="no more than N clips, or pairs")
+    sub.add_argument("--finder", choices=("auto", "perception", "face-alignment"), help="of the landmarks")
+    sub.add_argument("--fid", action="store_true", help="also FID (needs Inception's weights, and many frames)")
+    sub.add_argument("--frames", metavar="FOLDER", help="keep the results, a folder of lossless frames each")
+    sub.add_argument("-o", "--output", metavar="FILE", help="the figures as .json (default: a free name in results/)")
+    sub.add_argument("--device", default="cpu", help="cpu, cuda, … (default: %(default)s)")
+    sub.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+    sub = command(
+        "export", _export, "Write a trained model as one file: the toolkit's own, or in the published layout."
+    )
+    sub.add_argument("run_or_model", metavar="RUN|CHECKPOINT|NAME", help="a run's folder, a file of weights, a name")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE", help=".safetensors; published: .pth.tar or .pth")
+    sub.add_argument("--published", action="store_true", help="sections and keys as the authors' programs read them")
+    sub.add_argument("--overwrite", action="store_true", help="replace a file that is there")
 
     sub = command("zoo", _zoo, "List every published checkpoint: what for, how large, its licence, is it here.")
     sub.add_argument("--markdown", action="store_true", help="as the README has it")

@@ -118,9 +118,16 @@ def picked(faces: Sequence[Face], pick: int | Sequence[float] | None) -> list[Fa
 
 
 def distinct(faces: Iterable[Face], overlap: float = 0.4) -> list[Face]:
-    """Without doubles: of faces whose boxes overlap by more than that, the surest stays."""
+    """Without doubles, the surest first: a face goes if its box overlaps that of a surer one by more than that, or if
+    the middle of the smaller of the two boxes lies in the larger (no face is seen through another).
+    """
     kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if all(face.box.overlap(other.box) <= overlap for other in kept):
+    for face in sorted(faces, key=lambda face: (-face.score, -face.size)):
+        if not any(_same(face.box, other.box, overlap) for other in kept):
             kept.append(face)
     return kept
+
+
+def _same(one: Box, other: Box, overlap: float) -> bool:
+    small, large = sorted((one, other), key=lambda box: box.side)
+    return one.overlap(other) > overlap or large.holds(small.centre)
