@@ -1,5 +1,9 @@
 """Clips in the published layouts as training data: what is read, drawn, augmented and left out."""
 
+import shutil
+import subprocess
+
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -146,8 +150,15 @@ def test_other_sizes_are_brought_to_the_stages(folder, caplog):
     assert "large is 48 x 64 pixels" in caplog.text
 
 
-def test_of_long_clips_single_frames_are_read(tmp_path):
-    as_clip(tmp_path / "long.mp4", frames(40, 12))
+@pytest.mark.parametrize("late", [0, 0.5])  # seconds from the sound's beginning to the picture's
+def test_of_long_clips_single_frames_are_read(tmp_path, late):
+    path = tmp_path / "long.mkv"
+    as_clip(tmp_path / "plain" / "plain.mp4", frames(40, 12))
+    tone = ["-f", "lavfi", "-i", "sine=duration=2"]
+    delayed = ["-itsoffset", str(late), "-i", str(tmp_path / "plain" / "plain.mp4")]
+    kept = ["-map", "1:v", "-map", "0:a", "-c:v", "copy", str(path)]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *tone, *delayed, *kept], check=True)
+    shutil.rmtree(tmp_path / "plain")
     whole, single = (pairs(tmp_path, memory=memory) for memory in (1.0, 1e-7))
     ours, theirs = (data.batch(0, SIDE, 3) for data in (whole, single))
     assert not single.reader._kept

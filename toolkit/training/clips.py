@@ -158,7 +158,7 @@ class Reader:
         return np.stack([self._fitted(frame, side, path) for frame in np.split(picture, width // height, axis=1)])
 
     def _single(self, info: media.ClipInfo, begin: float, end: float, side: int) -> np.ndarray:
-        with media.read_frames(info, trim=(info.origin + begin, info.origin + end), fit=(side, side)) as frames:
+        with media.read_frames(info, trim=(begin, end), fit=(side, side)) as frames:
             return next(frames)
 
     def _fitted(self, frame: np.ndarray, side: int, path: Path) -> np.ndarray:

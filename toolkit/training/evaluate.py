@@ -15,15 +15,19 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .. import metrics, puppets
+from ..errors import ConfigError
 from ..models.base import Animator
 from . import regions
 from .data import HELD_OUT, draw
+
+if TYPE_CHECKING:
+    from .protocols import Measured
 
 STORED, STEPS = 64, 21
 REGIONS = ("whole", "background", "head", "eyes", "mouth")
@@ -83,13 +87,22 @@ def evaluate(
     characters: int = 64,
     sheet: str | Path | None = None,
     *,
+    data: str | Path | None = None,
     device: str | torch.device = "cpu",
     batch: int = 16,
-) -> Evaluation:
+    **protocol: Any,
+) -> Evaluation | Measured:
     """Measure a model on held-out drawn characters. sheet: also draw picture, driver, truth and result into this PNG.
+    With data, the folder of a data set, or "puppets" as clips: by the papers' protocols, see `protocols.measure`.
 
     `print(evaluate("mini-fomm"))` shows the table.
     """
+    if data is not None:
+        from .protocols import measure
+
+        return measure(model, data, device=device, **protocol)
+    if protocol:
+        raise ConfigError(f"{', '.join(protocol)} goes with data.", "Give data=FOLDER as well, or leave it out.")
     name, sha = str(model), ""
     if isinstance(model, Animator):
         animator, name = model, model.info.model

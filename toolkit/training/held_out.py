@@ -5,6 +5,7 @@ known. They are read anew each time, a few frames at once, so that no clip is ev
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from .. import media, puppets
 from ..errors import InputError
-from ..media.stills import pictures_in
 from .clips import STACKED, Reader, entries, split
 from .data import HELD_OUT, draw
 
@@ -23,14 +23,21 @@ DRAWN, SECONDS, RATE = 8, 2.0, 12.5  # puppets: how many clips, how long, frames
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A test clip. read: side in pixels -> batches of all its frames, uint8 T x side x side x 3. frames: how many it
-    says it has, None if it does not. landmarks: T x 68 x 2 in -1 … 1 from edge to edge, where the truth is known.
+    """A test clip. read: side in pixels -> batches of all its frames, uint8 T x side x side x 3. probe: what its file
+    tells, None for what is no clip to the decoder. landmarks: T x 68 x 2 in -1 … 1 from edge to edge, where the truth
+    is known.
     """
 
     name: str
     read: Callable[[int], Iterator[np.ndarray]]
-    frames: Callable[[], int | None]
+    probe: Callable[[], media.ClipInfo | None] = lambda: None
     landmarks: Tensor | None = None
+
+    def frames(self) -> int | None:
+        """How many frames it says it has, None if it does not."""
+        if self.landmarks is not None:
+            return len(self.landmarks)
+        return media.expected_frames(info) if (info := self.probe()) else None
 
 
 def clips_in(folder: str | Path) -> list[Clip]:
@@ -46,20 +53,19 @@ def clips_in(folder: str | Path) -> list[Clip]:
 def _clip(path: Path) -> Clip:
     stacked = path.suffix.lower() in STACKED and path.is_file()
 
+    @functools.cache
+    def probe() -> media.ClipInfo | None:
+        return None if stacked else media.probe(path)
+
     def read(side: int) -> Iterator[np.ndarray]:
         if stacked:
             frames = Reader(0).pick(path, side, range)
             yield from (np.stack(frames[begin : begin + BATCH]) for begin in range(0, len(frames), BATCH))
         else:
-            with media.read_frames(path, fit=(side, side), batch=BATCH) as batches:
+            with media.read_frames(probe(), fit=(side, side), batch=BATCH) as batches:
                 yield from batches
 
-    def frames() -> int | None:
-        if path.is_dir():
-            return len(pictures_in(path))
-        return None if stacked else media.expected_frames(media.probe(path))
-
-    return Clip(path.name, read, frames)
+    return Clip(path.name, read, probe)
 
 
 def clips_drawn(count: int = DRAWN) -> list[Clip]:
@@ -76,4 +82,4 @@ def _drawn(number: int) -> Clip:
             rows = slice(begin, begin + BATCH)
             yield draw(who[rows], pose[rows], side).picture.permute(0, 2, 3, 1).numpy()
 
-    return Clip(f"puppet-{number:03d}", read, lambda: len(pose), puppets.landmarks(who, pose))
+    return Clip(f"puppet-{number:03d}", read, landmarks=puppets.landmarks(who, pose))

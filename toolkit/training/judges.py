@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,9 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError
 from ..faces import finders
-from ..faces.following import WITH_LANDMARKS, Follower
-from ..landmarks import found
+from ..faces.face import distinct, ordered
+from ..faces.following import WITH_LANDMARKS
+from ..landmarks import COUNT
 from ..models.inception import Inception
 from ..models.perception import Perception
 from ..paths import shipped, torch_hub, weights_folder
@@ -28,7 +27,7 @@ INCEPTION, DIGITS = "pt_inception-2015-12-05-6726825d.pth", "6726825d"  # the fi
 
 
 class Landmarks:
-    """The landmarks of clips, all by one finder: "auto" (drawn heads, else people; the first that sees a face stays),
+    """The landmarks of frames, all by one finder: "auto" (drawn heads, else people; the first that sees a face stays),
     "perception", "face-alignment", or one of your own. Raises ConfigError for a finder without landmarks.
     """
 
@@ -50,11 +49,15 @@ class Landmarks:
         """What was asked and what came of it, in words."""
         return finders.tried(self._finder)
 
-    def of_clip(self) -> Callable[[np.ndarray], Tensor]:
-        """What is called with batches of one clip's frames, uint8 T x H x W x 3 -> landmarks T x 68 x 2 of one person
-        in -1 … 1 from edge to edge, NaN where there is no face.
+    def __call__(self, frames: np.ndarray) -> Tensor:
+        """Frames uint8 T x H x W x 3 -> landmarks T x 68 x 2 of the largest face of each, in -1 … 1 from edge to edge,
+        NaN where there is none. As in the papers each frame is looked at by itself: nobody is followed.
         """
-        return functools.partial(found, Follower(self._finder))
+        points, size = np.full((len(frames), COUNT, 2), np.nan), np.array(frames.shape[2:0:-1])
+        for row, faces in enumerate(self._finder(frames)):
+            if marked := ordered(distinct(face for face in faces if face.landmarks is not None)):
+                points[row] = marked[0].landmarks * 2 / size - 1
+        return torch.from_numpy(points).float()
 
 
 class Identity:

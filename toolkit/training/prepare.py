@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
@@ -116,13 +117,18 @@ def _cut(raw: list[RawClip], journal: Journal, cutter: Cutter, folder: Path, bar
     if len(todo) < len(raw):
         bar.say(f"{len(raw) - len(todo)} of {len(raw)} clips were done already.")
     bar.start("preparing", sum(clip.size for clip in todo), "B")
+    used: dict[str, set[str]] = defaultdict(set)
+    for name, who in journal.chunks.items():
+        used[who].add(name)
     done = 0
     for clip in todo:
         if clip.key in journal.clips:  # the file is another one than before
             for chunk in journal.clips[clip.key]["kept"]:
                 _remove(*(folder / place / chunk["name"] for place in (WAITING, "train", "test")))
-        used = {name for name in journal.chunks if journal.chunks[name] == clip.identity}
-        found = cutter.cut(clip, used, lambda share, done=done, clip=clip: bar.reach(done + int(share * clip.size)))
+                used[clip.identity].discard(chunk["name"])
+        found = cutter.cut(
+            clip, used[clip.identity], lambda share, done=done, clip=clip: bar.reach(done + int(share * clip.size))
+        )
         if "error" in found:
             bar.say(f"Left out: {found['error']}")
         about = {"clip": clip.key, "size": clip.size, "label": clip.label, "identity": clip.identity}
@@ -148,18 +154,21 @@ class Cutter:
         try:
             info = media.probe(clip.path)
             tubes = self._looked(info, out, lambda share: step(share / 2))
-            total, done = sum(tube.frames for tube, box in tubes if box), 0
+            total = sum(tube.frames for tube, _ in tubes)
+            written = 0
+
+            def count(frames: int) -> None:
+                nonlocal written
+                written += frames
+                step(0.5 + written / total / 2)
+
             for tube, box in tubes:
-                if box is None:
-                    continue
                 span = f"{tube.first:06d}#{tube.end:06d}.mp4"
                 video = free(clip.video, lambda text, span=span: f"{clip.identity}#{text}#{span}" in used)
                 name = f"{clip.identity}#{video}#{span}"
                 used.add(name)
-                self._write(name, info, tube, box)
+                self._write(self.folder / name, info, tube, box, count)
                 out["kept"].append({"name": name, "first": tube.first, "end": tube.end, "box": list(map(int, box))})
-                done += tube.frames
-                step(0.5 + done / total / 2)
         except InputError as error:
             with _writing(self.folder):
                 _remove(*(self.folder / chunk["name"] for chunk in out["kept"]))
@@ -169,19 +178,19 @@ class Cutter:
 
     def _looked(
         self, info: media.ClipInfo, out: dict[str, Any], step: Callable[[float], None]
-    ) -> list[tuple[Tube, Box | None]]:
-        """The tubes of a clip in pixels of its frames, in order, each with what to cut (None: nothing)."""
+    ) -> list[tuple[Tube, Box]]:
+        """The tubes that are chunks, in order, each with what to cut, in pixels of the clip's frames."""
         finder = None if self.rules.whole else finders.choose(self.backend)
         scale = min(1.0, LOOKED_AT / max(info.size))
         seen = tuple(max(1, round(side * scale)) for side in info.size)
         stretch = info.width / seen[1], info.height / seen[0]
-        found: list[tuple[Tube, Box | None]] = []
+        found: list[tuple[Tube, Box]] = []
 
         def judge(tube: Tube) -> None:
-            tube = tube.scaled(*stretch)
-            box, why = self.rules.judged(tube, info.size)
-            found.append((tube, box))
-            if why:
+            box, why = self.rules.judged(tube.scaled(*stretch), info.size)
+            if box:
+                found.append((tube, box))
+            else:
                 out["dropped"].append({"first": tube.first, "end": tube.end, "why": why})
 
         with _reading(info, out["notes"], fps=self.fps, fit=media.Fit(seen), batch=BATCH) as frames:
@@ -198,34 +207,51 @@ class Cutter:
         out["empty"] = tubes.empty
         if finder:
             out["finder"] = finders.name_of(finder)
-        return sorted(found, key=lambda pair: (pair[0].first, pair[0].box))
+            if out["empty"] == out["frames"]:
+                out["notes"].append(f"No face was found in {info.path}: {finders.tried(finder)}.")
+            elif advice := finders.advice(finder):
+                out["notes"].append(advice)
+        return sorted(found, key=lambda pair: (pair[0].first, pair[1]))
 
-    def _write(self, name: str, info: media.ClipInfo, tube: Tube, box: Box) -> None:
+    def _write(self, path: Path, info: media.ClipInfo, tube: Tube, box: Box, step: Callable[[int], None]) -> None:
         """Cut a chunk. Raises InputError where the clip doesn't give its frames once more."""
         rate = self.fps or info.fps
         trim = float(tube.first / rate), float(tube.end / rate)
-        with _reading(info, [], fps=self.fps, trim=trim, fit=self._fit(box)) as frames:
-            if self.format == "png":
-                self._write_pictures(self.folder / name, frames)
-            else:
-                with media.Writer(self.folder / name, frames.fps, overwrite=True) as writer:
-                    for frame in frames:
-                        writer.write(frame)
-            if frames.count != tube.frames:
-                _remove(self.folder / name)
-                raise InputError(f"{info.path} gave {frames.count} of {tube.frames} frames when it was read again.")
+        fit = media.Fit(self.size, self.fit if self.rules.whole else "crop", box)
+        with _reading(info, [], fps=self.fps, trim=trim, fit=fit, batch=BATCH) as frames:
+            count = 0
+            with Pictures(path) if self.format == "png" else media.Writer(path, frames.fps, overwrite=True) as writer:
+                for batch in frames:
+                    writer.write(batch)
+                    count += len(batch)
+                    step(len(batch))
+        if count != tube.frames:
+            _remove(path)
+            raise InputError(f"{info.path} gave {count} of {tube.frames} frames when it was read again.")
 
-    def _fit(self, box: Box) -> media.Fit:
-        return media.Fit(self.size, self.fit if self.rules.whole else "crop", box)
 
-    @staticmethod
-    def _write_pictures(folder: Path, frames: Iterator[np.ndarray]) -> None:
+class Pictures:
+    """A folder of numbered frames, written like a clip."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+
+    def __enter__(self) -> Pictures:
+        with _writing(self.folder):
+            self.folder.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, frames: np.ndarray) -> None:
+        """Take frames, uint8 N x H x W x 3."""
         from PIL import Image
 
-        for number, frame in enumerate(frames):
-            with _writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(frame).save(folder / f"{number:07d}.png")
+        with _writing(self.folder):
+            for frame in frames:
+                Image.fromarray(frame).save(self.folder / f"{self.count:07d}.png")
+                self.count += 1
 
 
 @contextmanager
@@ -241,17 +267,18 @@ def _reading(info: media.ClipInfo, notes: list[str], **how: Any) -> Iterator[med
 
 
 def _split(journal: Journal, share: float) -> tuple[dict[str, str], list[str]]:
-    """chunk -> "train" or "test", and what is to be said about it. Who was put somewhere stays there."""
+    """chunk -> "train", "test" or "both", and what is to be said about it. Who was put somewhere stays there."""
     chunks = dict(sorted(journal.chunks.items()))
     identities = sorted(set(chunks.values()))
     if not identities:
         return {}, []
     if len(identities) == 1:
-        held = max(1, round(share * len(chunks)))
-        alone = list(chunks)[-held:]
-        what = "its only chunk is in both" if len(chunks) == 1 else f"its last {held} of {len(chunks)} are in test"
-        note = f"{identities[0]} is the only identity: {what}."
-        return {name: "test" if name in alone and len(chunks) > 1 else "train" for name in chunks}, [note]
+        who, held = identities[0], max(1, round(share * len(chunks)))
+        if len(chunks) == 1:
+            return dict.fromkeys(chunks, "both"), [f"{who} is the only identity: its only chunk is in train and test."]
+        last = list(chunks)[-held:]
+        note = f"{who} is the only identity: its last {held} of {len(chunks)} chunks are in test."
+        return {name: "test" if name in last else "train" for name in chunks}, [note]
     new = [name for name in identities if name not in journal.split]
     wanted = min(max(1, round(share * len(identities))), len(identities) - 1)
     wanted -= sum(journal.split.get(name) == "test" for name in identities)
@@ -262,22 +289,22 @@ def _split(journal: Journal, share: float) -> tuple[dict[str, str], list[str]]:
 
 
 def _place(folder: Path, places: dict[str, str]) -> None:
-    """Move every chunk to where it belongs; the only chunk of all is for testing as well."""
+    """Move every chunk to where it belongs."""
     with _writing(folder):
         for part in ("train", "test") if places else ():
             (folder / part).mkdir(exist_ok=True)
         for name, part in places.items():
-            wanted = folder / part / name
-            for place in (WAITING, "test" if part == "train" else "train"):
-                path = folder / place / name
+            first, other = ("test", "train") if part == "test" else ("train", "test")
+            wanted = folder / first / name
+            for path in (folder / WAITING / name, folder / other / name):
                 if wanted.exists():
                     _remove(path)
                 elif path.exists():
                     os.replace(path, wanted)
-        if len(places) == 1 and wanted.exists():
-            copy, waiting = (shutil.copytree if wanted.is_dir() else shutil.copyfile), folder / WAITING / name
-            copy(wanted, waiting)
-            os.replace(waiting, folder / "test" / name)
+            if part == "both" and wanted.exists():
+                copy, waiting = (shutil.copytree if wanted.is_dir() else shutil.copyfile), folder / WAITING / name
+                copy(wanted, waiting)
+                os.replace(waiting, folder / other / name)
         shutil.rmtree(folder / WAITING)
 
 

@@ -89,9 +89,9 @@ class Journal:
 class Prepared:
     """What was made of a folder of clips; prints as a table.
 
-    folder: the data set. split: chunk -> "train" or "test". clips: what came of each clip, with keys clip, identity,
-    frames, empty (frames without a face), finder, kept (name, first, end, box), dropped (first, end, why), notes, and
-    error where it could not be used. settings: as given. notes: what is worth a sentence.
+    folder: the data set. split: chunk -> "train", "test" or "both". clips: what came of each clip, with keys clip,
+    identity, frames, empty (frames without a face), finder, kept (name, first, end, box), dropped (first, end, why),
+    notes, and error where it could not be used. settings: as given. notes: what is worth a sentence.
     """
 
     folder: Path
@@ -124,7 +124,7 @@ class Prepared:
         names = {chunk["name"]: (line["identity"], chunk) for line in self.clips for chunk in line["kept"]}
         rows = [("", "chunks", "frames", "")]
         for part in ("train", "test"):
-            here = [names[name] for name, place in self.split.items() if place == part]
+            here = [names[name] for name, place in self.split.items() if place in (part, "both")]
             who = len({identity for identity, _ in here})
             about = f"{who} {'identity' if who == 1 else 'identities'}"
             rows.append((part, len(here), sum(chunk["end"] - chunk["first"] for _, chunk in here), about))
@@ -144,7 +144,7 @@ class Prepared:
         used = sum(bool(line["kept"]) for line in self.clips)
         lines.insert(0, f"{self.folder}: from {used} of {len(self.clips)} clips")
         lines += [f"left out: {error}" for error in self.broken.values()]
-        lines += [f"note: {note}" for line in self.clips for note in line["notes"]]
-        return "\n".join(lines + [f"note: {note}" for note in self.notes])
+        notes = [note for line in self.clips for note in line["notes"]] + self.notes
+        return "\n".join(lines + [f"note: {note}" for note in dict.fromkeys(notes)])
 
     __repr__ = __str__

@@ -12,6 +12,7 @@ frames a face is lost (MKR).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -85,10 +86,10 @@ class Measured:
             lines.append(_row([f"{name} ({'less' if less else 'more'} is better)", *told]))
         lines.append("")
         if "AKD" in self.figures:
-            floor = "not known here (the clips come without true landmarks)"
+            error = "not known here (the clips come without true landmarks)"
             if self.floor is not None:
-                floor = f"{self.floor:.4f}, its own error on the true frames"
-            lines.append(f"landmarks by {self.finder}; the floor of AKD is {floor}")
+                error = f"{self.floor:.4f}: the floor of what AKD can tell"
+            lines.append(f"landmarks by {self.finder}; its own error on the true frames is {error}")
         else:
             lines.append(f"landmarks by {self.finder}")
         lines += [f"identity by {self.identity}", *self.notes]
@@ -159,7 +160,7 @@ def measure(
             work.run(*job)
             bar.step()
     if not work.done:
-        raise InputError(f"None of the {len(jobs)} clips of {data} can be used: {work.notes[0]}", "Look at the first.")
+        raise InputError(f"None of the {len(jobs)} clips of {data} can be used. {work.notes[-1]}")
     return work.result(model=name, data=str(data), protocol=protocol, sha256=sha256)
 
 
@@ -190,7 +191,10 @@ def _jobs(found: Sequence[Clip], protocol: str, pairs: Any, data: Any) -> list[t
 
 def _check_frames(clips: Sequence[Clip]) -> None:
     """InputError now rather than at the end for too few frames; where a clip doesn't tell how many, nothing."""
-    counts = [clip.frames() for clip in clips]
+    counts = []
+    for clip in clips:
+        with contextlib.suppress(ToolkitError):  # one that cannot be read has none
+            counts.append(clip.frames())
     if None not in counts:
         metrics.enough(sum(counts))
 
@@ -214,11 +218,13 @@ class _Work:
         self.floor, self.frechet = metrics.Mean(), metrics.Frechet()
         self.done = self.frames = self.faces = 0
         self.notes: list[str] = []
+        self._told = False
 
     def run(self, source: Clip, driving: Clip | None = None) -> None:
         """One job; a clip that cannot be used is noted."""
         before = self.frames
         try:
+            self._note_size(source if driving is None else driving)
             self.reconstruct(source) if driving is None else self.animate(source, driving)
             self.done += 1
         except (ToolkitError, OSError) as error:
@@ -229,18 +235,17 @@ class _Work:
     @torch.inference_mode()
     def reconstruct(self, clip: Clip) -> None:
         """A clip from its first frame: every frame is compared with itself."""
-        eyes = self.landmarks.of_clip(), self.landmarks.of_clip()
         source, begun = None, 0
         for pixels in clip.read(self.side):
-            truth, true_points = self._tensor(pixels), eyes[0](pixels)
+            truth, true_points = self._tensor(pixels), self.landmarks(pixels)
             if source is None:
                 source, still_points = self._encoded(truth[:1], true_points[:1]), true_points[:1]
                 still, still_who = truth[:1], self.identity(truth[:1])
             motion = self._motion(truth, true_points, source)
             result = self.animator.render(source, self.animator.transfer(source, motion, mode="absolute"))
             shown = self._kept(result, clip.name, begun)
-            found, who, true_who = eyes[1](shown), self.identity(self._tensor(shown)), self.identity(truth)
-            rows = len(pixels)
+            found, who = self.landmarks(shown), self.identity(self._tensor(shown))
+            true_who, rows = self.identity(truth), len(pixels)
             if clip.landmarks is not None:
                 self.floor.add(metrics.akd(true_points, clip.landmarks[begun : begun + rows]))
             for column, picture, points, person in (
@@ -259,23 +264,31 @@ class _Work:
     @torch.inference_mode()
     def animate(self, source_clip: Clip, driving: Clip) -> None:
         """The first frame of one clip driven by another."""
-        eyes = self.landmarks.of_clip(), self.landmarks.of_clip()
         pixels = next(source_clip.read(self.side))[:1]
         picture = self._tensor(pixels)
-        source, who = self._encoded(picture, self.landmarks.of_clip()(pixels)), self.identity(picture)
+        source, who = self._encoded(picture, self.landmarks(pixels)), self.identity(picture)
         reference, begun = None, 0
         for pixels in driving.read(self.side):
-            frames, points = self._tensor(pixels), eyes[0](pixels)
+            frames, points = self._tensor(pixels), self.landmarks(pixels)
             motion = self._motion(frames, points)
             reference = motion[:1] if reference is None else reference
             moved = self.animator.transfer(source, motion, reference=reference, adapt_scale=self.adapt_scale)
             shown = self._kept(self.animator.render(source, moved), f"{driving.name}-{source_clip.name}", begun)
-            found, person = eyes[1](shown), self.identity(self._tensor(shown))
+            found, person = self.landmarks(shown), self.identity(self._tensor(shown))
             self._add("MKR", "model", metrics.missing(found, points))
             self._add("AED", "model", metrics.squared_distance(person, who.expand_as(person)))
             self._add("CSIM", "model", metrics.cosine(person, who.expand_as(person)))
             self._count(points, frames, shown)
             begun += len(pixels)
+
+    def _note_size(self, clip: Clip) -> None:
+        info = clip.probe()
+        if info is not None and info.size != (self.side, self.side) and not self._told:
+            self._told = True
+            self.notes.append(
+                f"{clip.name} is {info.width} x {info.height} pixels; frames are cut and scaled to the model's "
+                f"{self.side} x {self.side}."
+            )
 
     # -- what both need -----------------------------------------------------------------------------------------------
 

@@ -308,13 +308,19 @@ class Reenactment:
         animator = self.animator
         if self.recipe.sharpen:
             animator = copy.deepcopy(animator)
-            for head in self.occlusions(animator):
-                head.bias.data += self.recipe.sharpen
+            self.sharpen(animator, self.recipe.sharpen)
         # Puppets are framed with head and shoulders.
         own = {"size": self.stage.size} if self.recipe.clips.folder else {"crop": "bust"}
         zoo.save(animator, path, half=True, drawn=not self.recipe.clips.folder, **own, **facts)
 
-    def occlusions(self, animator: Any) -> list[nn.Module]:
+    @classmethod
+    def sharpen(cls, animator: Animator, amount: float) -> None:
+        """Let a model keep more of the warped picture; see `Recipe.sharpen`."""
+        for head in cls.occlusions(animator):
+            head.bias.data += amount
+
+    @staticmethod
+    def occlusions(animator: Any) -> list[nn.Module]:
         """The heads that predict occlusion."""
         return [animator.generator.flow.occlusion]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import ConfigError, InputError
 from ..media.stills import pictures_in
-from .clips import MOVING
 
-RAW = (*MOVING, ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts", ".3gp", ".ogv")
+RAW = (".mp4", ".mov", ".m4v", ".gif", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts")
+RAW += (".3gp", ".ogv")
 LONGEST = 80  # bytes of a part of a name: file systems take 255 for the whole
 
 

@@ -66,5 +66,6 @@ class TpsmmTask(Drawn):
     def as_motion(self, places: Tensor, jacobian: Tensor) -> dict[str, Tensor]:
         return {"value": places}
 
-    def occlusions(self, animator: Any) -> list[nn.Module]:
+    @staticmethod
+    def occlusions(animator: Any) -> list[nn.Module]:
         return list(animator.dense_motion_network.occlusion)
