@@ -33,6 +33,7 @@ _VERBS = {
     "prepare": "training.prepare",
     "train": "training",
     "evaluate": "training.evaluate",
+    "export": "training.export",
     "sample": "paths",
     "info": "device",
     "ToolkitError": "errors",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .track import Track
     from .training import train
     from .training.evaluate import evaluate
+    from .training.export import export
     from .training.prepare import prepare
     from .zoo import fetch, load, save
 

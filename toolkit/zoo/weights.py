@@ -28,6 +28,7 @@ from .files import Parts, is_safetensors, parts_of, read_metadata, read_safetens
 from .recognition import DERIVED, differences, given, name_of, recognise
 
 SHIPPED = {f"mini-{family}": f"checkpoints/mini/{family}.safetensors" for family in FAMILIES}
+RUN = "model.safetensors"  # in the folder of a training run
 DESCRIPTION = ("config", "size", "crop", "domain", "drawn", "licence")  # what a file tells of its model's Info
 
 
@@ -39,12 +40,12 @@ def load(
 ) -> Animator:
     """A trained model, in evaluation mode: load("mini-fomm"), load("tpsmm-vox"), load("path/vox-cpk.pth.tar").
 
-    name: a model that ships with the toolkit, one of the zoo (fetched if it isn't here, see `toolkit.zoo.table`), or a
-    file of weights, published or written by `save`; a file's bare name is looked for in the weights folder too. config:
-    instead of what the file's shapes say: a published name, or the sections and values that differ ({"kp_detector":
-    {"scale_factor": 0.125}, …} takes a network to 512 pixels). align_corners: how warps sample; None is what the
-    weights were trained with. Raises CheckpointError for what can't be found, fetched or isn't usable, ConfigError for
-    a configuration that doesn't exist.
+    name: a model that ships with the toolkit, one of the zoo (fetched if it isn't here, see `toolkit.zoo.table`), the
+    folder of a training run, or a file of weights, published or written by `save`; a file's bare name is looked for in
+    the weights folder too. config: instead of what the file's shapes say: a published name, or the sections and values
+    that differ ({"kp_detector": {"scale_factor": 0.125}, …} takes a network to 512 pixels). align_corners: how warps
+    sample; None is what the weights were trained with. Raises CheckpointError for what can't be found, fetched or isn't
+    usable, ConfigError for a configuration that doesn't exist.
     """
     path = find(name)
     parts, meta = read(path)
@@ -110,8 +111,13 @@ def find(name: str | Path) -> Path:
             return path
     for folder in filter(Path.is_dir, candidates):
         of_parts = [folder / file for kind in FAMILIES.values() for file in kind.files.values()]
-        if here := [path for path in of_parts if path.is_file()]:
+        if here := [path for path in (folder / RUN, *of_parts) if path.is_file()]:
             return here[0]
+    if (candidates[0] / "recipe.json").is_file():
+        raise CheckpointError(
+            f"{text} is a run that has no model yet.",
+            "It writes one with its first checkpoint: let it run, or resume it.",
+        )
     if candidates[0].is_dir():
         raise CheckpointError(f"{text} is a folder.", "Give the file of weights in it.")
     if len(Path(text).parts) == 1 and not re.search(r"\.(pth|tar|pt|ckpt|safetensors)$", text):
@@ -146,7 +152,9 @@ def read(path: str | Path) -> tuple[Parts, dict[str, Any]]:
         raise CheckpointError(
             f"{path} holds no weights but {type(content).__name__}.", "Give a checkpoint file of a model."
         )
-    return _together(path, content) or parts_of(content), {}
+    told = content.get("toolkit")  # of files that `training.export` wrote in the published layout
+    told = dict(told) if isinstance(told, Mapping) and {"model", "config", "info"} <= told.keys() else {}
+    return _together(path, content) or parts_of(content), told
 
 
 def _together(path: Path, content: Mapping[str, Any]) -> Parts | None:
