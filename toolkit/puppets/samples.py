@@ -77,7 +77,8 @@ def group(height: int = SIZE, apart: float = 0.54) -> Tensor:
     canvas = draw(character(*HILLS, "cartoon"), Pose.neutral(1), width, parts=["background"])[0, :3]
     canvas = canvas[:, (width - height) // 2 :][:, :height].contiguous()
     for number, one in enumerate(GROUP):
-        pose = Pose.neutral(1).replace(roll=torch.tensor([0.06 * (-1) ** number]), y=torch.tensor([0.03 * (number % 2)]))
+        lean, low = torch.tensor([0.06 * (-1) ** number]), torch.tensor([0.03 * (number % 2)])
+        pose = Pose.neutral(1).replace(roll=lean, y=low)
         left = round((number + 0.5) * step - side / 2) + height // 40
         shown = slice(max(0, -left), min(side, width - left))
         sprite = draw(character(*one), pose, side, background=False)[0, :, :, shown]
@@ -121,7 +122,9 @@ def main(folder: str | Path = "samples") -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, drawn in {"picture.png": picture(), "anime.png": anime(), "group.png": group(), "figure.png": figure()}.items():
+    stills = {"picture.png": picture, "anime.png": anime, "group.png": group, "figure.png": figure}
+    for name, still in stills.items():
+        drawn = still()
         Image.fromarray(to_bytes(drawn[None])[0]).save(folder / name, optimize=True)
     who, pose, wave = singing()
     clip(folder / "driving.mp4", lambda part: draw(who, pose[part], SIZE), len(pose), wave)
