@@ -24,9 +24,9 @@ from toolkit.faces.steady import of_clip
 from toolkit.training.data import HELD_OUT
 
 WIDTH, HEIGHT, FPS = 480, 270, 25
-SECONDS, STILL = 8, 4  # of a clip of two people, and of one that keeps still
+SECONDS, STILL = 8, 2  # of a clip of two people, and of one that keeps still
 MATCH = 0.5  # intersection over union from which a track holds a face
-BESIDE = 0.2  # overlap of the two faces up to which it is clear whom a track holds
+BESIDE = 0.2  # overlap of the two faces up to which they stand free of each other
 NOISE = 0.02  # of a camera, standard deviation as a share of the range
 
 
@@ -59,12 +59,12 @@ def two(number: int) -> tuple[np.ndarray, np.ndarray]:
     random, count = np.random.default_rng(HELD_OUT + number), SECONDS * FPS
     frames = np.repeat(_ground(number)[None], count, axis=0)
     truth = np.empty((count, 2, 4))
-    time = np.arange(count) / FPS
+    seconds = np.arange(count) / FPS
     for person in (0, 1):
         side = int(random.integers(130, 220))
         drawn, points = _talking(2 * number + person, side)
         there_and_back = np.concatenate([np.arange(len(drawn)), np.arange(len(drawn))[::-1]])
-        way, turn = 2 * np.pi * time / random.uniform(4, 8), random.uniform(0, 2 * np.pi)
+        way, turn = 2 * np.pi * seconds / random.uniform(4, 8), random.uniform(0, 2 * np.pi)
         across = (WIDTH - side) / 2 * (1 + random.uniform(0.6, 0.95) * np.sin(way + turn))
         down = random.uniform(0, HEIGHT - 0.8 * side) + 4 * np.sin(3 * way)
         for row, (x, y) in enumerate(np.stack([across, np.clip(down, 0, None)], 1).round().astype(int)):
@@ -74,16 +74,20 @@ def two(number: int) -> tuple[np.ndarray, np.ndarray]:
     return _noisy(frames, number), truth
 
 
+def apart(truth: np.ndarray) -> list[bool]:
+    """For each frame whether the two faces hardly overlap, so that it is clear whom a track holds."""
+    return [Box(*a).overlap(Box(*b)) <= BESIDE for a, b in truth]
+
+
 def owners(people: Sequence[Person], truth: np.ndarray) -> list[list[int]]:
     """For each track, frame after frame, whose face it holds; -1 for none, and while the two overlap."""
-    free = [Box(*a).overlap(Box(*b)) <= BESIDE for a, b in truth]
     held = []
     for person in people:
-        overlaps = [
-            [0.0, 0.0] if lost else [Box(*box).overlap(Box(*one)) for one in both]
-            for box, both, lost in zip(person.boxes, truth, person.lost, strict=True)
-        ]
-        held.append([int(np.argmax(o)) if clear and max(o) > MATCH else -1 for o, clear in zip(overlaps, free)])
+        track = []
+        for box, both, clear in zip(person.boxes, truth, apart(truth), strict=True):
+            overlaps = [Box(*box).overlap(Box(*one)) if clear and not np.isnan(box[0]) else 0.0 for one in both]
+            track.append(int(np.argmax(overlaps)) if max(overlaps) > MATCH else -1)
+        held.append(track)
     return held
 
 
@@ -93,17 +97,13 @@ def crossing(clips: int) -> Crossing:
     for number in range(clips):
         frames, truth = two(number)
         people = faces.find(frames, backend="perception")
-        held = owners(people, truth)
-        middles = truth[:, :, 0] + truth[:, :, 2] / 2
-        free = sum(Box(*a).overlap(Box(*b)) <= BESIDE for a, b in truth)
-        counted = Crossing(
-            counted.clips + 1,
-            counted.crossings + int((np.diff(np.sign(middles[:, 0] - middles[:, 1])) != 0).sum()),
-            counted.changes + switches(held),
-            counted.tracks + len(people),
-            counted.seen + 2 * free,
-            counted.held + sum(owner >= 0 for track in held for owner in track),
-        )
+        held, middles = owners(people, truth), truth[:, :, 0] + truth[:, :, 2] / 2
+        counted.clips += 1
+        counted.crossings += int((np.diff(np.sign(middles[:, 0] - middles[:, 1])) != 0).sum())
+        counted.changes += switches(held)
+        counted.tracks += len(people)
+        counted.seen += 2 * sum(apart(truth))
+        counted.held += sum(owner >= 0 for track in held for owner in track)
     return counted
 
 
@@ -156,7 +156,7 @@ def _noisy(frames: np.ndarray, seed: int) -> np.ndarray:
     return frames
 
 
-def run_all(clips: int = 12) -> None:
+def run_all(clips: int = 8) -> None:
     start = time.perf_counter()
     print(f"Two drawn people, {WIDTH} x {HEIGHT}, {FPS} frames a second: {crossing(clips)}")
     for talks in (False, True):

@@ -19,7 +19,7 @@ PROMISED = {  # what must be seen, and how often at least
     "index": {"sliders": 1},
     "00_setup": {"video": 1, "png": 1},
     "01_weights": {"png": 1, "card": 1, "<table>": 1, "drawn heads": 1, "is a web page": 1, "cut off": 1},
-    "02_crop_and_align": {"video": 6, "png": 11, "sliders": 1, "68 landmarks": 6, "was lost": 1, "<table>": 2},
+    "02_crop_and_align": {"video": 6, "png": 11, "FloatSlider": 1, "68 landmarks": 6, "was lost": 1, "<table>": 2},
     "03_animate": {"video": 5, "png": 1, "sliders": 1},
     "04_sound": {"video": 3, "png": 4, "0.000 ms": 3},
     "05_how_it_works": {"sliders": 6, "fomm: ": 1, "tpsmm: ": 1},
