@@ -45,11 +45,12 @@ class Advice(Panel):
         self.later(self._look)
 
     def wait(self, seconds: float | None = None) -> None:
-        self.later.wait(seconds)
         self.work.wait(seconds)
+        self.later.wait(seconds)
 
     def _look(self) -> None:
         picture, model, self._report = self.state.picture, self.state.model, None
+        self._tell()
         if picture and not is_sample(picture):
             from ..doctor import check
 

@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from ..clip import Clip
-from ..errors import InputError
 from ..pipeline import animate
 from ..progress import Report
 from ..track import DEFAULT_MODEL
+from .look import check_named
 from .source import short
 from .words import Words
 from .work import Work, line
@@ -70,9 +70,7 @@ class AnimatePanel(widgets.VBox):
         settings = self._settings()
 
         def work(report: Report) -> str:
-            for name, field in (("picture", "picture"), ("driving", "clip")):
-                if not settings[name]:
-                    raise InputError(self.words(f"no {field}"), self.words(f"no {field} remedy"))
+            check_named(settings["picture"], settings["driving"], self.words)
             self.clip = animate(**settings, progress=report)
             shown = self.clip._repr_mimebundle_()
             self.screen.value = shown.get("text/html") or html.escape(shown["text/plain"])

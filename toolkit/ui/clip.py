@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -17,6 +18,7 @@ from .state import State
 from .words import Words
 
 STRIP, TALL = 8, 72  # frames of the strip, and their height in pixels
+LONG = 30.0  # seconds beyond which frames are looked up one by one
 DRAWN_SIDE, DRAWN_SECONDS, FPS = 256, 4, 25
 
 
@@ -32,6 +34,7 @@ class ClipPanel(SourcePanel):
 
     def __init__(self, state: State | None = None, words: Words | None = None) -> None:
         self.clip: Clip | None = None
+        self._of = ""  # where it is, as the setting says it
         self._shown: tuple[str, float] | None = None
         self.strip = widgets.Image(format="png", layout={"width": "100%", "max_width": "560px"})
         self.part = widgets.FloatRangeSlider(
@@ -52,22 +55,17 @@ class ClipPanel(SourcePanel):
             return next(frames)
 
     def show(self, path: str) -> None:
-        clip = self.clip = Clip.open(path)
-        times = [(k + 0.5) * clip.seconds / STRIP for k in range(min(STRIP, clip.frames))]
+        clip = Clip.open(path)
+        self.clip, self._of = clip, path
         if self._shown != (mark := (path, clip.path.stat().st_mtime)):
-            wide = max(16, round(TALL * clip.size[1] / clip.size[0]))
-            with media.read_frames(
-                path, fps=Fraction(STRIP) / Fraction(clip.seconds).limit_denominator(1000), fit=(TALL, wide)
-            ) as all_frames:
-                frames = [frame for frame, _ in zip(all_frames, times)]
-            self.strip.value = png(np.hstack(frames))
+            self.strip.value = png(np.hstack(_frames(clip)))
             self._shown = mark
         self._show_part()
         self.view.children = [self.strip, self.part, self.said]
 
     def _show_part(self) -> None:
         """The handles where the settings are; a part that the clip has not becomes all of it."""
-        if self.clip is None:
+        if self.clip is None or self._of != self.state.driving:  # it has just been changed: the new one is looked at
             return
         seconds = self.clip.seconds
         if self.state.begin >= seconds:
@@ -86,7 +84,7 @@ class ClipPanel(SourcePanel):
         self.said.value = " · ".join(said)
 
     def _trimmed(self, change: dict) -> None:
-        if self._silent or self.clip is None:
+        if self._silent or self.clip is None or self._of != self.state.driving:
             return
         begin, end = change["new"]
         at_end = end >= self.clip.seconds - self.part.step / 2
@@ -109,3 +107,13 @@ class ClipPanel(SourcePanel):
                 for frame in to_bytes(draw(who, pose[k : k + 5], DRAWN_SIDE)[:, :3]):
                     writer.write(frame)
         return path
+
+
+def _frames(clip: Clip) -> list[np.ndarray]:
+    """STRIP frames from all of a clip, or fewer where it has no more."""
+    fit = media.Fit((TALL, max(16, round(TALL * clip.size[1] / clip.size[0]))))
+    count = min(STRIP, clip.frames)
+    if clip.seconds > LONG:
+        return [fit.apply(clip.picture((k + 0.5) * clip.seconds / count)) for k in range(count)]
+    with media.read_frames(clip.path, fps=count * clip.fps / clip.frames, fit=fit) as frames:
+        return list(islice(frames, count))

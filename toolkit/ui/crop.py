@@ -27,7 +27,7 @@ class CropPanel(Panel):
 
     def __init__(self, state: State | None = None, words: Words | None = None, look: Look | None = None) -> None:
         super().__init__(state, words)
-        self.seen = look or Look(self.state)
+        self.seen = look or Look(self.state, self.words)
         self.work = Work(self.words, "look", "eye")
         self.work.button.on_click(lambda _: self.work.begin(lambda report: self.seen.track(report) and None))
         self.picture, self.clip = _Box(self, "picture"), _Box(self, "clip")
@@ -64,7 +64,7 @@ class _Box(widgets.VBox):
             slider.style, slider.layout, slider.readout_format = LABELS, {"width": "100%"}, ".0f"
             slider.observe(self._moved, "value")
         self.hand = widgets.VBox([self.x, self.y, self.side])
-        self.image = widgets.Image(format="png", layout={"max_width": "100%", "width": "auto"})
+        self.image = widgets.Image(format="png", layout={"max_width": "100%"})
         self.said = widgets.Label()
         super().__init__(
             [self.kind, self.hand, self.image, self.said], layout={"width": "340px", "margin": "0 16px 0 0"}
@@ -137,6 +137,7 @@ class _Box(widgets.VBox):
             self.said.value = words("seen box", x=x, y=y, width=width, height=height)
         else:
             box, self.said.value = None, words(said or "seen whole")
+        self.image.layout.width = f"{self._whole.shape[1]}px"
         self.image.value = png(boxed(self._whole, box and [number * self._scale for number in box]))
 
     def _slide(self, box: tuple) -> None:

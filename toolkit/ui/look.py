@@ -16,6 +16,7 @@ from ..clip import Clip
 from ..errors import InputError
 from ..progress import Progress, Report
 from .state import State
+from .words import Words
 
 if TYPE_CHECKING:
     from ..track import Track
@@ -28,8 +29,8 @@ class Look:
     be None (all of it) or "moving".
     """
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    def __init__(self, state: State, words: Words) -> None:
+        self.state, self.words = state, words
         self.boxes: dict[str, Any] = {}
         self.of: tuple = ()
         self._recorded: dict[Any, Any] = {}
@@ -52,9 +53,7 @@ class Look:
         from ..track import Track
 
         settings, framing = self.state.of_track(), self.framing()
-        for name in ("picture", "driving"):
-            if not settings[name]:
-                raise missing(name)
+        check_named(self.state.picture, self.state.driving, self.words)
         if settings == self._settings and self._track is not None:
             return self._track
         key = *framing[1:5], framing[6], _changed(settings["driving"])
@@ -93,10 +92,11 @@ class Look:
         return media.Fit(track.side, "crop", box).apply(frame)
 
 
-def missing(name: str) -> InputError:
-    """That nothing is chosen. name: "picture" or "driving"."""
-    word = {"picture": "picture", "driving": "clip"}[name]
-    return InputError(f"No {word} is chosen.", f"Choose a {word}, or write the name of its file.")
+def check_named(picture: str, driving: str, words: Words) -> None:
+    """InputError where nothing is chosen."""
+    for path, what in ((picture, "picture"), (driving, "clip")):
+        if not path:
+            raise InputError(words(f"no {what}"), words(f"no {what} remedy"))
 
 
 def _changed(path: str) -> int:

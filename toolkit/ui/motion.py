@@ -25,7 +25,7 @@ class MotionPanel(Panel):
 
     def __init__(self, state: State | None = None, words: Words | None = None, look: Look | None = None) -> None:
         super().__init__(state, words)
-        self.seen = look or Look(self.state)
+        self.seen = look or Look(self.state, self.words)
         self.mode = self.choice("mode", [(f"mode {mode}", mode) for mode in MODES], lambda: self.state.mode)
         self.strength = self.slider("strength", 0, 2, 0.1)
         self.smooth = self.slider("smooth", 0, 5, 0.5)
@@ -37,8 +37,8 @@ class MotionPanel(Panel):
         self.second = widgets.BoundedFloatText(min=0, max=86400, step=0.1, style=LABELS, layout={"width": "220px"})
         self.words.label(self.second, "description", "at second")
         self.bind(self.mode, "mode")
-        self.bind(self.strength, "strength", lambda value: min(2.0, value))
-        self.bind(self.smooth, "smooth", lambda value: min(5.0, value))
+        self.bind(self.strength, "strength", lambda value: _within(self.strength, value))
+        self.bind(self.smooth, "smooth", lambda value: _within(self.smooth, value))
         self.bind(self.reference, "reference", lambda _: self._kind(), self._reference)
         self.bind(self.second, "reference", self._seconds, self._second)
         self.state.watch(self._show_second, "reference")
@@ -103,3 +103,9 @@ class MotionPanel(Panel):
 
     def _show_second(self) -> None:
         self.second.layout.display = None if self._kind() == "time" else "none"
+
+
+def _within(slider: widgets.FloatSlider, value: float) -> float:
+    """The value, for which the slider grows: more may be asked for from Python or by a file."""
+    slider.max = max(slider.max, value)
+    return value

@@ -14,7 +14,8 @@ from .card import card
 from .state import State
 from .words import Words
 
-LABELS = {"description_width": "110px"}
+LABELS = {"description_width": "130px"}
+NEAR = {"description_width": "initial"}
 WIDE = {"width": "100%", "max_width": "560px"}
 ROW = {"flex_flow": "row wrap", "align_items": "center"}
 
@@ -112,6 +113,13 @@ def png(picture: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")
     return file.getvalue()
+
+
+def shown(picture: np.ndarray) -> widgets.Image:
+    """A picture as it is, or as wide as there is room."""
+    return widgets.Image(
+        value=png(picture), format="png", layout={"width": f"{picture.shape[1]}px", "max_width": "100%"}
+    )
 
 
 def small(picture: np.ndarray, side: int) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import media
 from ..progress import Report
-from .panel import png, small
+from .panel import shown, small
 from .source import DRAWN, SourcePanel
 
-SHOWN = 256  # pixels
+SHOWN = 200  # pixels
 DRAWN_SIDE = 512
 
 
@@ -30,10 +30,10 @@ class PicturePanel(SourcePanel):
     def show(self, path: str) -> None:
         picture = media.read_picture(path)
         height, width = picture.shape[:2]
-        image = widgets.Image(
-            value=png(small(picture, SHOWN)), format="png", layout={"width": "auto", "max_width": "100%"}
-        )
-        self.view.children = [image, widgets.Label(self.words("size said", width=width, height=height))]
+        self.view.children = [
+            shown(small(picture, SHOWN)),
+            widgets.Label(self.words("size said", width=width, height=height)),
+        ]
 
     def drawn(self, seed: int, style: str, report: Report) -> Path:
         from ..puppets import Pose, draw, identities

@@ -12,7 +12,7 @@ from ..clip import PLAYED, Clip
 from ..errors import OutputError
 from ..pipeline import animate
 from ..progress import Report
-from .look import missing
+from .look import check_named
 from .panel import ROW, Panel
 from .state import State
 from .words import Words
@@ -48,9 +48,7 @@ class ResultPanel(Panel):
         settings = State(**self.state.settings())  # as they are now, whatever is changed meanwhile
 
         def work(report: Report) -> str:
-            for name in ("picture", "driving"):
-                if not getattr(settings, name):
-                    raise missing(name)
+            check_named(settings.picture, settings.driving, self.words)
             self.clip = animate(**settings.arguments(), progress=report)
             notes = list(self.clip.report["notes"])
             try:
@@ -79,9 +77,7 @@ class ResultPanel(Panel):
         if self.clip is None:
             return
         shown = self.clip._repr_mimebundle_()
-        lines = [self.words("result at", path=self.clip.path)]
-        if self.settings is not None:
-            lines.append(self.words("settings at", path=self.settings))
+        lines = [] if self.settings is None else [self.words("settings at", path=self.settings)]
         self.screen.value = (
             (shown.get("text/html") or html.escape(shown["text/plain"])) + self._link() + "".join(map(line, lines))
         )

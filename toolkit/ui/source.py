@@ -14,7 +14,7 @@ from ..errors import InputError, OutputError
 from ..paths import sample
 from ..platform import UPLOAD, here
 from ..progress import Report
-from .panel import LABELS, ROW, Panel, png, small
+from .panel import NEAR, ROW, Panel, png, small
 from .state import State
 from .words import Words
 from .work import Later, Work, line
@@ -37,7 +37,7 @@ class SourcePanel(Panel):
 
     def __init__(self, state: State | None = None, words: Words | None = None) -> None:
         super().__init__(state, words)
-        self.later = Later()
+        self.later, self._shelf = Later(), Later()
         self.path = self.text("path", placeholder=self.samples[0])
         self.bind(self.path, self.field)
         self.upload = widgets.FileUpload(accept=self.accept, multiple=False, layout={"width": "auto"})
@@ -50,10 +50,10 @@ class SourcePanel(Panel):
         for name, button in self.gallery.items():
             self.words.label(button, "description", f"sample {name}")
             button.on_click(lambda _, name=name: self._take_sample(name))
-        self.seed = widgets.BoundedIntText(1, min=0, max=999_999, style=LABELS, layout={"width": "200px"})
+        self.seed = widgets.BoundedIntText(1, min=0, max=999_999, style=NEAR, layout={"width": "140px"})
         self.words.label(self.seed, "description", "seed")
         self.style_of = self.choice("style", [("cartoon", "cartoon"), ("anime", "anime")], self._style)
-        self.style_of.layout = {"width": "210px"}
+        self.style_of.style, self.style_of.layout = NEAR, {"width": "150px"}
         self.work = Work(self.words, self.draw_key, "pencil", beside=(self.seed, self.style_of))
         self.work.button.on_click(lambda _: self._draw())
         title = widgets.HTML()
@@ -71,7 +71,7 @@ class SourcePanel(Panel):
             self.view,
         ]
         self.state.watch(self.look, self.field)
-        self.later(lambda: _fill(pictures, self.thumbnail))
+        self._shelf(lambda: _fill(pictures, self.thumbnail))
         self.words.each(self.look)
 
     @property
@@ -86,6 +86,7 @@ class SourcePanel(Panel):
         """Wait until what was begun is done."""
         self.work.wait(seconds)
         self.later.wait(seconds)
+        self._shelf.wait(seconds)
 
     # -- to be said by subclasses ------------------------------------------------------------------------------------
 

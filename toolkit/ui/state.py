@@ -45,12 +45,14 @@ class State:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__dataclass_fields__:
             raise AttributeError(f"The studio has no setting '{name}'. It has: {', '.join(self.__dataclass_fields__)}.")
-        value = _checked(name, value)
-        if name in self.__dict__ and self.__dict__[name] == value:
-            return
-        object.__setattr__(self, name, value)
+        self._set({name: _checked(name, value)})
+
+    def _set(self, values: dict[str, Any]) -> None:
+        """Set checked values, then tell who watches."""
+        changed = {name for name, value in values.items() if self.__dict__.get(name, self) != value}
+        self.__dict__.update(values)
         for call, names in tuple(self.__dict__.get("_watchers", ())):
-            if not names or name in names:
+            if changed and (not names or changed.intersection(names)):
                 call()
 
     def watch(self, call: Callable[[], Any], *names: str) -> None:
@@ -68,8 +70,7 @@ class State:
             raise ConfigError(
                 f"There is no setting '{unknown[0]}'.", f"There is: {', '.join(self.__dataclass_fields__)}."
             )
-        for name, value in {name: _checked(name, value) for name, value in settings.items()}.items():
-            setattr(self, name, value)
+        self._set({name: _checked(name, value) for name, value in settings.items()})
 
     def of_track(self) -> dict[str, Any]:
         """The arguments of a `Track`."""

@@ -57,7 +57,7 @@ class Studio(Panel):
         )
         super().__init__(state, Words(language))
         shared = self.state, self.words
-        look = Look(self.state)
+        look = Look(*shared)
         self.picture, self.driving = PicturePanel(*shared), ClipPanel(*shared)
         self.crop, self.motion = CropPanel(*shared, look), MotionPanel(*shared, look)
         self.model, self.sound, self.output = ModelPanel(*shared), SoundPanel(*shared), OutputPanel(*shared)

@@ -44,6 +44,8 @@ class Work(widgets.VBox):
         self.message = widgets.HTML()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._idle = None if primary else "none"  # the Stop button of small things only shows while it can be pressed
+        self.stop.layout.display = self._idle
         self._began = "", 0.0, 0  # the stage, when it began, and with how much done
         self.stop.on_click(lambda _: self._stopping.set())
         row = widgets.HBox([self.button, self.stop, *beside], layout={"flex_flow": "row wrap", "align_items": "center"})
@@ -56,11 +58,12 @@ class Work(widgets.VBox):
         """
         if self.button.disabled:  # a second click that was on its way
             return False
-        self.button.disabled, self.stop.disabled = True, False
+        self.button.disabled, self.stop.disabled, self.stop.layout.display = True, False, None
         self._stopping.clear()
         self.message.value, self.bar.value, self.under_way.layout.display = "", 0, None
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        thread.start()
+        self._thread = thread  # which can be waited for from now on
         return True
 
     def wait(self, seconds: float | None = None) -> None:
@@ -88,6 +91,7 @@ class Work(widgets.VBox):
             self.fail(error)
         finally:
             self.stage.value, self.under_way.layout.display = "", "none"
+            self.stop.layout.display = self._idle
             self.button.disabled, self.stop.disabled = False, True
 
     @contextlib.contextmanager
@@ -140,7 +144,9 @@ class Later:
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until all that was asked for is done, or that many seconds."""
-        if (thread := self._thread) is not None:
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
             thread.join(seconds)
 
     def _run(self) -> None:
@@ -150,7 +156,12 @@ class Later:
                 if work is None:
                     self._thread = None
                     return
-            work()
+            try:
+                work()
+            except BaseException:  # said by the thread; what is asked for next is done all the same
+                with self._lock:
+                    self._thread = None
+                raise
 
 
 @contextlib.contextmanager

@@ -1,0 +1,440 @@
+"""The studio without a browser: settings, widgets and buttons driven from Python."""
+
+import datetime
+import io
+import json
+import re
+import shutil
+import string
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image
+
+from toolkit import Clip, errors, sample
+from toolkit.ui import State, Studio, advice, model, words
+from toolkit.ui.clip import ClipPanel
+from toolkit.ui.crop import CropPanel
+from toolkit.ui.model import ModelPanel
+from toolkit.ui.motion import MotionPanel
+from toolkit.ui.output import OutputPanel
+from toolkit.ui.picture import PicturePanel
+from toolkit.ui.result import ResultPanel
+from toolkit.ui.sound import SoundPanel
+from toolkit.ui.work import Later
+
+ROOT = Path(__file__).resolve().parent.parent
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, ffmpeg):
+    """A second of the sample, small, so that looking at it costs nothing."""
+    path = tmp_path_factory.mktemp("clip") / "short.mp4"
+    ffmpeg("-i", sample("driving.mp4"), "-t", 1, "-s", "128x128", path)
+    return path
+
+
+@pytest.fixture
+def state(clip):
+    return State(picture=str(sample("picture.png")), driving=str(clip), end=0.2)
+
+
+def inside(widget):
+    """A widget and all that it holds."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from inside(child)
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_word_is_there_in_both_languages():
+    def holes(text):
+        return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+
+    for key, (english, chinese) in words.TEXTS.items():
+        assert english.strip(), key
+        assert not CHINESE.search(english), key
+        assert holes(english) == holes(chinese), key
+        assert CHINESE.search(chinese), key
+
+
+def test_every_word_is_used_and_none_is_made_up():
+    folder = ROOT / "toolkit" / "ui"
+    code = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py") if path.name != "words.py")
+    begun = tuple(text.partition("{")[0] for text in re.findall(r'f"([a-z]+ \{[^"\n]+)"', code))
+    for key in words.TEXTS:
+        named = f'"{key}"' in code or f"'{key}'" in code
+        assert named or key.startswith((*begun, "stage ")), f"{key} is used nowhere"
+    for key in re.findall(r'words\("([^"]+)"', code):
+        assert key in words.TEXTS, key
+
+
+def test_the_switch_changes_every_label(state):
+    studio = Studio(state.picture, state.driving, language="en")
+    studio.language.value = "zh"
+    studio.wait(60)
+    told = [text for widget in inside(studio) if (text := getattr(widget, "description", ""))]
+    assert len(told) > 30
+    assert [text for text in told if not CHINESE.search(text)] == []
+    assert CHINESE.search(studio.driving.said.value)
+    assert studio.state.mode == "auto", "a choice is not lost by its new name"
+    studio.words.language = "en"
+    assert studio.result.button.description == "Animate"
+
+
+def test_the_language_is_the_environments(monkeypatch):
+    monkeypatch.setenv("TOOLKIT_LANG", "zh")
+    assert OutputPanel().size.description == "边长（像素）"
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "widget", "name", "chosen", "setting"),
+    [
+        (PicturePanel, "path", "picture", "my friend.png", "my friend.png"),
+        (ClipPanel, "path", "driving", ' "我的 🎤.mp4" ', "我的 🎤.mp4"),
+        (ModelPanel, "list", "model", "fomm-vox", "fomm-vox"),
+        (ModelPanel, "file", "model", "own.pth.tar", "own.pth.tar"),
+        (MotionPanel, "mode", "mode", "absolute", "absolute"),
+        (MotionPanel, "strength", "strength", 1.4, 1.4),
+        (MotionPanel, "smooth", "smooth", 2.5, 2.5),
+        (MotionPanel, "reference", "reference", "first", "first"),
+        (SoundPanel, "kind", "sound", "", ""),
+        (OutputPanel, "size", "size", 1080, 1080),
+        (OutputPanel, "beside", "side_by_side", False, False),
+        (OutputPanel, "paste", "paste", True, True),
+    ],
+)
+def test_a_panel_alone_shows_its_setting_and_changes_it(kind, widget, name, chosen, setting):
+    panel = kind()
+    getattr(panel, widget).value = chosen
+    assert getattr(panel.state, name) == setting
+    shown = kind()
+    setattr(shown.state, name, setting)
+    assert getattr(shown, widget).value == setting
+
+
+def test_more_than_a_slider_offers_may_be_asked_for_from_python():
+    panel = MotionPanel()
+    panel.state.strength = 3.5
+    assert (panel.strength.value, panel.state.strength) == (3.5, 3.5)
+
+
+def test_a_reference_at_a_time_and_a_sound_from_a_file():
+    motion, sound = MotionPanel(), SoundPanel()
+    motion.reference.value = "time"
+    motion.second.value = 1.5
+    assert motion.state.reference == 1.5
+    sound.kind.value = "file"
+    assert sound.state.sound == "driving", "as long as no file is named"
+    sound.file.value = "song.wav"
+    assert sound.state.sound == "song.wav"
+    sound.kind.value = "driving"
+    assert sound.state.sound == "driving"
+
+
+def test_settings_are_kept_in_a_file_and_taken_from_it(tmp_path, state):
+    state.take({"crop_picture": (1, 2, 30, 40), "crop_clip": None, "reference": 0.5, "size": 720, "paste": True})
+    path = state.write(tmp_path / "歌 🎤.mp4")
+    assert path == tmp_path / "歌 🎤.json"
+    again = State()
+    again.read(path)
+    assert again == state
+    assert state.write(tmp_path / "歌 🎤.mp4") != path, "what lies there is kept"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[1, 2]", b"\xff\xfe", b'{"settings": {"nobody": 1}}', b'{"settings": {"size": 720, "mode": "loud"}}'],
+)
+def test_a_file_that_holds_no_settings_changes_nothing(tmp_path, state, content):
+    before = state.settings()
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(errors.InputError, match="holds no settings"):
+        state.read(tmp_path / "x.json")
+    assert state.settings() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("strength", -1), ("strength", "much"), ("end", float("nan")), ("size", 5), ("mode", "x"), ("crop_clip", (1, 2))],
+)
+def test_a_setting_that_cannot_be_meant_is_refused(state, name, value):
+    before = state.settings()
+    with pytest.raises(errors.ConfigError, match=f"setting {name}"):
+        setattr(state, name, value)
+    assert state.settings() == before
+
+
+def test_a_misspelt_setting_is_refused(state):
+    with pytest.raises(AttributeError, match="strenght"):
+        state.strenght = 2
+
+
+# -- picture and clip ------------------------------------------------------------------------------------------------
+
+
+def upload(panel, name, content):
+    """As a browser does it; version 7 of ipywidgets has another form."""
+    about = {"name": name, "type": "", "size": len(content), "last_modified": datetime.datetime.now(datetime.UTC)}
+    if ipywidgets.__version__.startswith("7"):
+        panel.upload.set_trait("value", {name: {"metadata": about, "content": content}})
+    else:
+        panel.upload.value = ({**about, "content": memoryview(content)},)
+    panel.wait(60)
+
+
+def test_a_sample_is_chosen_by_its_button():
+    panel = PicturePanel()
+    panel.gallery["anime.png"].click()
+    panel.wait(60)
+    assert Path(panel.state.picture).samefile(sample("anime.png"))
+    assert "256 x 256" in panel.view.children[1].value
+    pictures = [widget for widget in inside(panel) if isinstance(widget, ipywidgets.Image)]
+    assert len(pictures) == 4
+    assert all(picture.value[:4] == b"\x89PNG" for picture in pictures)
+
+
+def test_an_upload_is_kept_under_its_name():
+    panel = PicturePanel()
+    upload(panel, "我 的 🎤.png", sample("picture.png").read_bytes())
+    assert panel.state.picture == str(Path("uploads") / "我 的 🎤.png")
+    assert panel.view.layout.display is None
+    assert panel.message.value == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all"])
+def test_a_file_that_is_no_picture_is_a_card(content):
+    panel = PicturePanel()
+    upload(panel, "../x.png", content)
+    assert panel.state.picture == str(Path("uploads") / "x.png"), "in its folder, whatever it is called"
+    assert 'role="alert"' in panel.message.value
+    panel.gallery["picture.png"].click()
+    panel.wait(60)
+    assert panel.message.value == ""
+
+
+def test_a_character_is_drawn_from_its_number():
+    panel = PicturePanel()
+    panel.seed.value, panel.style_of.value = 7, "anime"
+    panel.work.button.click()
+    panel.wait(120)
+    drawn = Image.open(panel.state.picture)
+    assert (Path(panel.state.picture).name, drawn.size, drawn.mode) == ("anime-7.png", (512, 512), "RGBA")
+    assert np.asarray(drawn)[..., 3].min() == 0, "cut out"
+
+
+def test_a_singer_is_drawn_from_its_number(monkeypatch):
+    monkeypatch.setattr("toolkit.ui.clip.DRAWN_SECONDS", 0.4)
+    panel = ClipPanel()
+    panel.work.button.click()
+    panel.wait(120)
+    made = Clip.open(panel.state.driving)
+    assert (made.frames, made.size, made.has_sound) == (10, (256, 256), True)
+
+
+def test_the_handles_trim_and_follow(state, clip):
+    panel = ClipPanel(state)
+    panel.wait(60)
+    assert panel.part.value == (0, 0.2)
+    assert panel.part.max == pytest.approx(1, abs=0.05)
+    assert Image.open(io.BytesIO(panel.strip.value)).size == (8 * 72, 72)
+    panel.part.value = (0.2, 0.6)
+    assert (state.begin, state.end) == (0.2, 0.6)
+    panel.part.value = (0.4, panel.part.max)
+    assert (state.begin, state.end) == (0.4, None), "the end is the clip's own"
+    state.take({"begin": 5.0, "end": 6.0})
+    assert (state.begin, state.end) == (0, None), "a part that this clip has not"
+
+
+def test_a_strip_of_a_long_clip_is_looked_up_frame_by_frame(state, monkeypatch):
+    panel = ClipPanel(state)
+    panel.wait(60)
+    read = panel.strip.value
+    monkeypatch.setattr("toolkit.ui.clip.LONG", 0)
+    other = ClipPanel(state)
+    other.wait(60)
+    one, two = (np.asarray(Image.open(io.BytesIO(strip))).astype(float) for strip in (read, other.strip.value))
+    assert one.shape == two.shape
+    assert np.abs(one - two).mean() < 6, "the same frames, but for a tick"
+
+
+def test_what_fails_in_the_background_does_not_end_it():
+    later, done = Later(), []
+    hook, threading.excepthook = threading.excepthook, lambda _: None
+    try:
+        later(lambda: 1 / 0)
+        later.wait(60)
+        later(lambda: done.append(1))
+        later.wait(60)
+    finally:
+        threading.excepthook = hook
+    assert done == [1]
+
+
+# -- crop, model, advice ---------------------------------------------------------------------------------------------
+
+
+def test_a_box_by_hand(state):
+    panel = CropPanel(state)
+    panel.wait(60)
+    assert "not been looked for" in panel.picture.said.value
+    panel.picture.kind.value = "hand"
+    assert state.crop_picture == (0, 0, 512, 512)
+    panel.wait(60)
+    panel.picture.side.value = 50
+    panel.picture.x.value = 25
+    assert state.crop_picture == (0, 128, 256, 256)
+    panel.wait(60)
+    assert "256 x 256 pixels from (0, 128)" in panel.picture.said.value
+    panel.picture.kind.value = "none"
+    assert state.crop_picture is None
+    state.crop_clip = (10, 10, 64, 64)
+    panel.wait(60)
+    assert panel.clip.kind.value == "hand"
+
+
+def test_every_model_is_listed_with_size_and_licence():
+    panel = ModelPanel()
+    assert "mini-fomm" in panel.names
+    assert "drawn heads" in panel.about.value
+    panel.list.value = "tpsmm-vox"
+    assert "MB" in panel.about.value
+    assert "Licence of the code" in panel.about.value
+    panel.state.model = "fomm-vox"
+    assert panel.list.value == "fomm-vox"
+    assert any("MB" in label for label, name in panel.list.options if name == "fomm-vox")
+
+
+def test_fetching_tells_how_far_it_is_and_chooses_the_model(monkeypatch):
+    seen = []
+
+    def fetch(name, progress):
+        progress("vox.pth.tar", 30_000_000, 60_000_000)
+        seen.append(panel.work.bar.value)
+
+    panel = ModelPanel()
+    monkeypatch.setattr(model.zoo, "fetch", fetch)
+    panel.fetch("tpsmm-vox")
+    panel.wait(60)
+    assert seen == [50]
+    assert panel.state.model == "tpsmm-vox"
+
+    def refuses(name, progress):
+        raise errors.FetchError("No mirror answers.", "Put it there yourself.")
+
+    monkeypatch.setattr(model.zoo, "fetch", refuses)
+    panel.work.button.click()
+    panel.wait(60)
+    assert "Put it there yourself." in panel.work.message.value
+    assert not panel.work.button.disabled
+
+
+def test_a_photograph_is_told_before_animate_and_the_way_out_is_one_click(tmp_path, monkeypatch):
+    from skimage.data import astronaut
+
+    Image.fromarray(astronaut()[:300, 60:360]).save(tmp_path / "friend.png")
+    panel = ModelPanel(State(picture=str(sample("picture.png"))))
+    told = advice.Advice(panel)
+    told.wait(120)
+    assert told.said.value == ""
+    panel.state.picture = "friend.png"
+    told.wait(120)
+    assert "only knows drawn heads" in told.said.value
+    assert "Licence" in told.said.value
+    assert "tpsmm-vox" in told.work.button.description
+    assert "MB" in told.work.button.description
+    monkeypatch.setattr(model.zoo, "fetch", lambda name, progress: None)
+    told.work.button.click()
+    told.wait(120)
+    assert panel.state.model == "tpsmm-vox"
+
+
+# -- the result ------------------------------------------------------------------------------------------------------
+
+
+def test_the_preview_shows_one_frame_and_follows_the_settings(state):
+    panel = MotionPanel(state)
+    panel.at.value = 0.12
+    panel.work.button.click()
+    panel.wait(200)
+    assert panel.work.message.value.endswith("picture, clip, result at 0.12 s</div>")
+    first = panel.image.value
+    assert Image.open(io.BytesIO(first)).size == (768, 256)
+    state.strength = 0.0
+    panel.wait(200)
+    assert panel.image.value != first
+
+
+def test_animate_makes_what_is_chosen_and_its_settings_make_it_again(state):
+    panel = ResultPanel(state)
+    state.take({"size": 384, "strength": 1.3, "crop_picture": (0, 0, 400, 400)})
+    panel.button.click()
+    made = panel.wait(200)
+    assert (made.frames, made.size, made.has_sound) == (5, (384, 1152), True)
+    assert made.report["crop"]["picture"] == [0, 0, 400, 400]
+    assert "<video" in panel.screen.value
+    assert 'download="' in panel.screen.value
+    assert str(made.path) in panel.screen.value
+    assert panel.settings == made.path.with_suffix(".json")
+    assert json.loads(panel.settings.read_text())["settings"]["strength"] == 1.3
+
+    other = ResultPanel()
+    other.file.value = str(panel.settings)
+    other.again.click()
+    assert other.state == state
+    assert "are taken" in other.message.value
+
+
+def test_a_mistake_is_a_card_nothing_is_lost_and_the_next_press_works(state):
+    panel = ResultPanel(state)
+    state.take({"picture": "nobody.png", "strength": 1.7})
+    panel.button.click()
+    assert panel.wait(200) is None
+    assert "There is no file nobody.png." in panel.work.message.value
+    assert (state.picture, state.strength, panel.button.disabled) == ("nobody.png", 1.7, False)
+    state.picture = ""
+    panel.button.click()
+    panel.wait(200)
+    assert "No picture is named." in panel.work.message.value
+    panel.file.value = "nobody.json"
+    panel.again.click()
+    assert "There is no file nobody.json." in panel.message.value
+    shutil.copy(sample("picture.png"), "nobody.png")
+    state.picture = "nobody.png"
+    panel.button.click()
+    assert panel.wait(200) is not None
+    assert "alert" not in panel.work.message.value
+
+
+def test_cancel_ends_the_run_and_leaves_no_file(state, tmp_path):
+    state.end = None
+    panel = ResultPanel(state)
+    panel.work.stage.observe(lambda change: panel.stop.click() if "animating" in change["new"] else None, "value")
+    panel.button.click()
+    assert panel.wait(200) is None
+    assert "Stopped" in panel.work.message.value
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_studio_joins_its_panels_and_needs_no_torch_to_appear():
+    code = """if True:
+        import sys
+        from toolkit.ui import Studio
+        studio = Studio(strength=1.2)
+        for panel in (studio.picture, studio.driving, studio.crop, studio.advice):
+            panel.wait(60)
+        print(studio.motion.strength.value, studio.driving.part.value, "torch" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "1.2 (0.0, 2.0) False"
