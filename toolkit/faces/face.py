@@ -119,7 +119,7 @@ def picked(faces: Sequence[Face], pick: int | Sequence[float] | None) -> list[Fa
 
 def distinct(faces: Iterable[Face], overlap: float = 0.4) -> list[Face]:
     """Without doubles, the surest first: a face goes if its box overlaps that of a surer one by more than that, or if
-    the middle of the smaller of the two boxes lies in the larger (no face is seen through another).
+    if one is much smaller and its middle lies in the other (no face is seen within another).
     """
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, -face.size)):
@@ -130,4 +130,4 @@ def distinct(faces: Iterable[Face], overlap: float = 0.4) -> list[Face]:
 
 def _same(one: Box, other: Box, overlap: float) -> bool:
     small, large = sorted((one, other), key=lambda box: box.side)
-    return one.overlap(other) > overlap or large.holds(small.centre)
+    return one.overlap(other) > overlap or (small.side < 0.7 * large.side and large.holds(small.centre))
