@@ -118,11 +118,12 @@ def picked(faces: Sequence[Face], pick: int | Sequence[float] | None) -> list[Fa
 
 
 def distinct(faces: Iterable[Face], overlap: float = 0.4) -> list[Face]:
-    """Without doubles, the surest first: a face goes if its box overlaps that of a surer one by more than that, or if
-    if one is much smaller and its middle lies in the other (no face is seen within another).
+    """Without doubles, the surest first, of equally sure ones the one that comes first: a face goes if its box overlaps
+    that of one before it by more than that, or if one of the two is much smaller and its middle lies in the other (no
+    face is seen within another).
     """
     kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: (-face.score, -face.size)):
+    for face in sorted(faces, key=lambda face: -face.score):
         if not any(_same(face.box, other.box, overlap) for other in kept):
             kept.append(face)
     return kept
