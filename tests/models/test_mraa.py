@@ -535,7 +535,9 @@ def test_strength(scene):
     still = animator.transfer(source, driving, mode="absolute", strength=0)["background"]
     assert torch.equal(still, torch.eye(3).expand(3, 3, 3))
     with pytest.raises(ConfigError, match="avd.*0.5"):
-        animator.transfer(source, driving, strength=0.5)
+        animator.transfer(source, driving, mode="avd", strength=0.5)
+    calmed = animator.transfer(source, driving, strength=0.5)  # "auto" is avd, but for a strength that avd lacks
+    assert torch.equal(calmed["shift"], animator.transfer(source, driving, mode="relative", strength=0.5)["shift"])
 
 
 def test_relative(scene):

@@ -31,7 +31,7 @@ def task_of(family, model, **stage):
         "name": "whole",
         "steps": 100,
         "epochs": 100,
-        "train": ["kp_detector", "region_predictor"],
+        "train": [{"mraa": "region_predictor"}.get(family, "kp_detector")],
         "weights": weights,
         **stage,
     }
