@@ -81,8 +81,8 @@ def animate(
     landmarks: for models that see through the 68 landmarks of faces (few-shot heads, Talking Head Anime): a function
         `f(frames)` of uint8 T x H x W x 3 -> (points T x 68 x 2, valid T), iBUG order, -1 … 1 from edge to edge; or the
         points of the clip, a row for each frame that is used, or a file of them (.npy, or .json with null for a lost
-        face); or a pair (the picture's, the clip's) of these. None is
-        the small network that ships with the toolkit, which knows drawn heads. Frames whose face is lost hold the last
+        face); or a pair (the picture's, the clip's) of these. None is the toolkit's own: the small network that ships,
+        which knows drawn heads, or face-alignment where its weights are here. Frames whose face is lost hold the last
         pose.
     crop: "auto" cuts picture and clip to the face as the model's training pictures were cut, where they are not framed
         so already, and says so; models of whole bodies, and fit="pad", leave them whole. None: never. A box (x, y,
