@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo test lab notebooks bench lint clean
+.PHONY: setup demo test test-all test-long lab notebooks bench lint clean
 
 setup: $(STAMP)
 
@@ -17,12 +17,15 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt
 demo: $(STAMP)
 	@$(PY) -m toolkit demo
 
-test: $(STAMP)
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exec $(PY) -m pytest; done; \
+# test: what a change needs. test-all: also the long ones (every notebook in both languages and at full length). test-long:
+# those alone.
+test: TESTS := -m "not long"
+test-long: TESTS := -m long
+test test-all: lint
+test test-all test-long: $(STAMP)
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exec $(PY) -m pytest $(TESTS); done; \
 	echo "NOT TESTED: the notebooks in a browser, for there is no Chromium here (apt-get install chromium)."; \
-	$(PY) -m pytest --ignore=tests/browser
+	$(PY) -m pytest $(TESTS) --ignore=tests/browser
 
 lab: $(STAMP)
 	@$(PY) -m jupyterlab --ServerApp.tornado_settings="{'websocket_max_message_size': 1073741824}" index.ipynb

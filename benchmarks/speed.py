@@ -171,9 +171,10 @@ def run_all(models: Sequence[str] = (), quick: bool = False) -> None:
     with contextlib.suppress(toolkit.ToolkitError):
         file_to_file(FAMILIES["fomm"].animator(), "FOMM vox-256", trim=2.0)
         file_to_file(MINI, MINI, trim=None)
-    from benchmarks import memory
+    from benchmarks import memory, training
 
     memory.run_all()
+    training.run_all()
 
 
 if __name__ == "__main__":

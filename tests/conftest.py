@@ -30,6 +30,8 @@ def measurements(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, measurements, monkeypatch):
-    """Results of a test stay in its own folder, remembered measurements in this run's."""
+    """Results of a test stay in its own folder, remembered measurements in this run's; messages are English."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("TOOLKIT_CACHE", str(measurements))

@@ -98,7 +98,7 @@ def test_plainly(server, zoo):
     assert fetch(progress=lambda *now: told.append(now)) == final
     assert final.read_bytes() == WHOLE
     assert left(final.parent) == ["thing.pth"]
-    assert told[0] == ("thing.pth from 127.0.0.1", 0, len(WHOLE))
+    assert told[0] == ("thing.pth (127.0.0.1)", 0, len(WHOLE))
     assert told[-1][1:] == (len(WHOLE), len(WHOLE))
     assert fetch() == final
     assert len(server.asked) == 1, "what is here is not fetched again"
@@ -609,6 +609,7 @@ def test_order_of_mirrors(zoo, tmp_path, monkeypatch):
     (tmp_path / "mounts" / "openbayes").mkdir(parents=True)
     assert kinds()[0] == "yandex"
     monkeypatch.setenv("TOOLKIT_MIRROR", "mars")
+    monkeypatch.setenv("TOOLKIT_LANG", "en")  # OpenBayes speaks Chinese
     with pytest.raises(ConfigError, match="TOOLKIT_MIRROR is 'mars'.*cn.*https"):
         fetch()
 

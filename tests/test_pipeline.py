@@ -78,6 +78,27 @@ def test_three_lines_give_a_clip_with_sound(files, tmp_path):
     assert list(tmp_path.glob("*.part*")) == []
 
 
+def test_the_mark_is_seen_in_every_frame_and_nowhere_else(files, tmp_path):
+    def made(name, **how):
+        out = tmp_path / f"{name}.mp4"
+        toolkit.animate(files / "picture.png", files / "driver.mp4", output=out, trim=(0, 0.2), progress=False, **how)
+        return read(out).astype(int)
+
+    plain, usual, own = made("plain"), made("usual", mark=True), made("own", mark="a machine made this", size=384)
+    changed = np.abs(usual - plain).max(-1)
+    rows, columns = np.nonzero(changed.min(0) > 60)  # in each frame; the letters
+    assert len(rows) > 50
+    assert rows.max() < 0.15 * SIZE, "above the face"
+    assert columns.min() > 0.5 * SIZE
+    assert changed[:, SIZE // 4 :].mean() < 6, "but for the coding"
+    assert own.shape == (5, 384, 384, 3)
+    assert own[:, :60, 192:].max() > 230
+
+    with pytest.raises(toolkit.ConfigError, match="The mark is"):
+        made("never", mark="x" * 100)
+    assert not (tmp_path / "never.mp4").exists()
+
+
 def test_the_best_reference_is_the_frame_in_the_pictures_pose(files):
     track = pipeline.Track(files / "picture.png", files / "own.mp4")
     track.prepare(pipeline.Progress(False))

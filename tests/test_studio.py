@@ -90,9 +90,25 @@ def test_the_switch_changes_every_label(state):
     assert studio.result.button.description == "Animate"
 
 
+def test_the_studio_is_made_of_core_widgets_alone(state):
+    """Others need JavaScript of their own, and on Colab take tabs and accordions away."""
+    studio = Studio(state.picture, state.driving)
+    assert {widget._model_module for widget in inside(studio)} <= {"@jupyter-widgets/controls", "@jupyter-widgets/base"}
+    studio.wait(60)
+
+
 def test_the_language_is_the_environments(monkeypatch):
     monkeypatch.setenv("TOOLKIT_LANG", "zh")
     assert OutputPanel().size.description == "边长（像素）"
+
+
+def test_a_mark_of_ones_own_is_offered_too():
+    panel = OutputPanel()
+    assert panel.mark.options[:2] == (("none", ""), ("made with AI", "made with AI"))
+    panel.state.mark = "a film by Anna and a machine"
+    assert panel.mark.value == "a film by Anna and a machine"
+    panel.mark.value = ""
+    assert panel.state.arguments()["mark"] is False
 
 
 # -- settings --------------------------------------------------------------------------------------------------------
@@ -113,6 +129,7 @@ def test_the_language_is_the_environments(monkeypatch):
         (OutputPanel, "size", "size", 1080, 1080),
         (OutputPanel, "beside", "side_by_side", False, False),
         (OutputPanel, "paste", "paste", True, True),
+        (OutputPanel, "mark", "mark", "made with AI", "made with AI"),
     ],
 )
 def test_a_panel_alone_shows_its_setting_and_changes_it(kind, widget, name, chosen, setting):
@@ -201,7 +218,7 @@ def test_a_sample_is_chosen_by_its_button():
     assert Path(panel.state.picture).samefile(sample("anime.png"))
     assert "256 x 256" in panel.view.children[1].value
     pictures = [widget for widget in inside(panel) if isinstance(widget, ipywidgets.Image)]
-    assert len(pictures) == 4
+    assert len(pictures) == len(panel.samples) + 1, "the gallery, and the one that is chosen"
     assert all(picture.value[:4] == b"\x89PNG" for picture in pictures)
 
 
@@ -210,18 +227,35 @@ def test_an_upload_is_kept_under_its_name():
     upload(panel, "我 的 🎤.png", sample("picture.png").read_bytes())
     assert panel.state.picture == str(Path("uploads") / "我 的 🎤.png")
     assert panel.view.layout.display is None
-    assert panel.message.value == ""
+    assert panel.message.value == panel.trouble.value == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture at all"])
-def test_a_file_that_is_no_picture_is_a_card(content):
-    panel = PicturePanel()
-    upload(panel, "../x.png", content)
-    assert panel.state.picture == str(Path("uploads") / "x.png"), "in its folder, whatever it is called"
+def test_an_empty_file_is_a_card_and_not_kept(state):
+    panel, before = PicturePanel(state), state.picture
+    upload(panel, "x.png", b"")
     assert 'role="alert"' in panel.message.value
+    assert "x.png is empty." in panel.message.value
+    assert state.picture == before
+    assert not Path("uploads").exists()
+
+
+def test_a_full_disk_is_a_card_and_nothing_is_kept(state, monkeypatch):
+    panel, before = PicturePanel(state), state.picture
+    monkeypatch.setattr("toolkit.ui.receive.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))
+    upload(panel, "x.png", sample("picture.png").read_bytes())
+    assert "There is no room for x.png" in panel.message.value
+    assert state.picture == before
+    assert list(Path("uploads").iterdir()) == []
+
+
+def test_a_file_that_is_no_picture_is_a_card():
+    panel = PicturePanel()
+    upload(panel, "../x.png", b"no picture at all")
+    assert panel.state.picture == str(Path("uploads") / "x.png"), "in its folder, whatever it is called"
+    assert 'role="alert"' in panel.trouble.value
     panel.gallery["picture.png"].click()
     panel.wait(60)
-    assert panel.message.value == ""
+    assert panel.trouble.value == ""
 
 
 def test_a_character_is_drawn_from_its_number():
@@ -403,6 +437,9 @@ def test_a_mistake_is_a_card_nothing_is_lost_and_the_next_press_works(state):
     assert panel.wait(200) is None
     assert "There is no file nobody.png." in panel.work.message.value
     assert (state.picture, state.strength, panel.button.disabled) == ("nobody.png", 1.7, False)
+    panel.words.language = "zh"
+    assert CHINESE.search(panel.work.message.value), "the card speaks the other language too"
+    panel.words.language = "en"
     state.picture = ""
     panel.button.click()
     panel.wait(200)
@@ -424,7 +461,7 @@ def test_cancel_ends_the_run_and_leaves_no_file(state, tmp_path):
     panel.button.click()
     assert panel.wait(200) is None
     assert "Stopped" in panel.work.message.value
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["studio.json"], "what was chosen, no more"
 
 
 def test_the_studio_joins_its_panels_and_needs_no_torch_to_appear():

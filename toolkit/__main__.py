@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, ToolkitError
+from .translations import translate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = args.run(args)
     except ToolkitError as error:
-        print(f"error: {error.what}", file=sys.stderr)
+        print(translate(f"error: {error.what}"), file=sys.stderr)
         if error.remedy:
-            print(f"       {error.remedy}", file=sys.stderr)
+            print(f"       {translate(error.remedy)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. Nothing half-written was left in its place.", file=sys.stderr)
+        print("\n" + translate("Stopped. Nothing half-written was left in its place."), file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head`
         return 0
@@ -103,7 +104,7 @@ def _crop(args: argparse.Namespace) -> None:
     clip_report = getattr(made, "report", None)
     if args.quiet or clip_report is None:  # otherwise they stood above the progress
         for note in clip_report["notes"] if clip_report else made.notes:
-            print(f"note: {note}", file=sys.stderr)
+            print(translate(f"note: {note}"), file=sys.stderr)
     print(made.path)
 
 
@@ -118,6 +119,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "trim": args.trim,
         "sound": {"none": None}.get(args.sound, args.sound),
         "size": args.size,
+        "mark": args.mark,
         "output": args.output,
         "progress": not args.quiet,
         "fit": args.fit,
@@ -131,7 +133,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 def _notes(clip: Any, quiet: bool) -> None:
     if quiet:  # otherwise they stood above the progress
         for note in clip.report["notes"]:
-            print(f"note: {note}", file=sys.stderr)
+            print(translate(f"note: {note}"), file=sys.stderr)
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -150,12 +152,12 @@ def _demo(args: argparse.Namespace) -> None:
 def _tell(clip: Any) -> None:
     report = clip.report
     reference, took = report["reference"], report["took"]
-    print(f"{report['model']}, {report['mode']} motion, {report['device']}", file=sys.stderr)
-    print(
+    lines = (
+        f"{report['model']}, {report['mode']} motion, {report['device']}",
         f"reference: the driver's frame {reference['frame']}, at {reference['seconds']:g} s ({reference['chosen']})",
-        file=sys.stderr,
+        f"took {took['seconds']} s, {took['rendering frames a second']} frames a second",
     )
-    print(f"took {took['seconds']} s, {took['rendering frames a second']} frames a second", file=sys.stderr)
+    print("\n".join(map(translate, lines)), file=sys.stderr)
     print(clip.path)
 
 
@@ -198,7 +200,11 @@ def _train(args: argparse.Namespace) -> None:
     import toolkit
 
     where = {"output": args.output, "resume": args.resume, "init": args.init, "data": args.data}
-    print(toolkit.train(args.recipe, **where, settings=args.set or ()))
+    path = toolkit.train(args.recipe, **where, settings=args.set or ())
+    from .training.processes import is_main
+
+    if is_main():
+        print(path)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -461,7 +467,10 @@ def _parser() -> argparse.ArgumentParser:
         help="finds whose a clip is in its path (default: its sub-folder, or each its own)",
     )
     sub.add_argument(
-        "--format", choices=("mp4", "png"), default="mp4", help="clips, or folders of frames, without loss"
+        "--format",
+        choices=("mp4", "gif", "png"),
+        default="mp4",
+        help="clips, GIFs, or folders of frames (without loss; default: %(default)s)",
     )
     sub.add_argument(
         "--finder",
@@ -476,7 +485,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", metavar="FOLDER", help="the run's folder (default: runs/RECIPE)")
     sub.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     sub.add_argument("--data", metavar="FOLDER", help="learn from clips: train/ and test/ (default: drawn heads)")
-    sub.add_argument("--init", metavar="FILE", help="begin with these weights")
+    sub.add_argument("--init", metavar="NAME|FILE|RUN", help="begin with these weights: mini-fomm, fomm-vox, …")
     sub.add_argument("--set", action="append", metavar="KEY=VALUE", help="change a setting of the recipe")
 
     sub = command("evaluate", _evaluate, "Measure a model on held-out drawn characters, or on clips (--data).")
@@ -546,6 +555,7 @@ def _add_settings(sub: argparse.ArgumentParser, size: str) -> None:
         "--sound", default="driving", metavar="driving|none|FILE", help="whose sound (default: %(default)s)"
     )
     sub.add_argument("--size", type=int, metavar="PIXELS", help=size)
+    sub.add_argument("--mark", action="store_true", help="write 'made with AI' into a corner, where no face is")
     sub.add_argument(
         "--fit", choices=("crop", "pad"), default="crop", help="cut to the middle square, or keep all of it"
     )

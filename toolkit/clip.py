@@ -18,6 +18,7 @@ from . import media
 from .errors import InputError, ToolkitError
 from .media.files import CLIP_ENDINGS, replacing
 from .platform import INLINE
+from .translations import translate
 
 EMBEDDED = INLINE  # bytes
 PREVIEW = 60.0  # seconds shown of a larger clip
@@ -88,36 +89,41 @@ class Clip:
             display(self) if get_ipython() else print(self)
 
     def __str__(self) -> str:
+        return translate(self._about())
+
+    def _about(self) -> str:
         height, width = self.size
         sound = "with sound" if self.has_sound else "no sound"
         return f"{self.path} ({width} x {height}, {self.seconds:.1f} s, {float(self.fps):.5g} frames a second, {sound})"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None, language: str | None = None
+    ) -> dict[str, str]:
+        """language: of a panel that shows it; None for TOOLKIT_LANG's."""
         try:
-            return {"text/plain": str(self), "text/html": self._html()}
+            return {"text/plain": translate(self._about(), language), "text/html": self._html(language)}
         except (
             OSError,
             ToolkitError,
         ) as error:  # moved or deleted since: a cell that shows it again must not fail
-            return {"text/plain": f"{self} cannot be shown: {error}"}
+            return {"text/plain": translate(f"{self._about()} cannot be shown: {error}", language)}
 
-    def _html(self) -> str:
-        note, width = html.escape(str(self)), min(640, max(256, self.size[1]))
+    def _html(self, language: str | None) -> str:
+        note, width = self._about(), min(640, max(256, self.size[1]))
         kind = PLAYED.get(self.codec) or PICTURES.get(self.codec)
         if kind and self.path.stat().st_size <= EMBEDDED:
             data = self.path.read_bytes()
         else:
             data, kind = self._preview(), "video/mp4"
-            note = f"A small preview of {note}"
-            if self.seconds > PREVIEW:
-                note = note.replace("A small preview", f"A small preview of the first {PREVIEW:.0f} s", 1)
+            short = f"A small preview of the first {PREVIEW:.0f} s of {note}"
+            note = short if self.seconds > PREVIEW else f"A small preview of {note}"
         url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
         shown = (
             f'<img src="{url}" width="{width}" style="max-width: 100%" alt="">'
             if kind in PICTURES.values()
             else f'<video src="{url}" width="{width}" style="max-width: 100%" controls loop playsinline></video>'
         )
-        return f"<div>{shown}<br><small>{note}</small></div>"
+        return f"<div>{shown}<br><small>{html.escape(translate(note, language))}</small></div>"
 
     def _preview(self) -> bytes:
         """A copy small enough to live in a page, with sound."""

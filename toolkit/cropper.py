@@ -25,6 +25,7 @@ from .media.pictures import PICTURE_ENDINGS
 from .media.sound import check_sound, sound_chunks
 from .progress import Progress
 from .track import DEFAULT_MODEL, Model, name_of
+from .translations import translate
 
 GAP = 0.5  # seconds for which a lost face is held even where lost ones are cut: a blink of the finder
 LARGEST = 2048  # pixels of a clip's side that is not asked for
@@ -45,7 +46,7 @@ class Cropped:
 
     def __repr__(self) -> str:
         height, width = self.picture.shape[:2]
-        return "\n".join([f"{self.path or 'A picture'} ({width} x {height})", *self.notes])
+        return "\n".join([f"{self.path or translate('A picture')} ({width} x {height})", *map(translate, self.notes)])
 
     def _repr_png_(self) -> bytes:
         from PIL import Image

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .errors import ConfigError
 from .paths import _user_cache, shipped, weights_folder
 from .platform import here
+from .translations import padded, translate
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +85,15 @@ def memory() -> int:
         return 0
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    import torch
+
+    text = str(error).lower()
+    known = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in known)
+
+
 @functools.cache
 def keep_memory() -> None:
     """Let this process keep up to 1 GiB of freed memory for its next tensors (Linux with glibc; elsewhere nothing).
@@ -137,17 +147,17 @@ class Report:
             ("Python", self.python),
             ("system", self.system),
             ("platform", self.where),
-            *((name, version or "not installed") for name, version in self.versions.items()),
+            *((name, version or translate("not installed")) for name, version in self.versions.items()),
             ("ffmpeg", self.ffmpeg),
-            ("device", self.device),
-            ("memory", f"{self.memory / 2**30:.0f} GiB" if self.memory else "unknown"),
-            ("precision", self.precision),
+            ("device", translate(self.device)),
+            ("memory", f"{self.memory / 2**30:.0f} GiB" if self.memory else translate("unknown")),
+            ("precision", translate(self.precision)),
             ("weights", self.weights_folder),
             *(("", f"{size / 1e6:8.1f} MB  {name}") for name, size in self.weights.items()),
-            *([] if self.weights else [("", "none yet")]),
+            *([] if self.weights else [("", translate("none yet"))]),
             ("cache", self.cache_folder),
         ]
-        return "\n".join(f"{name:16}  {value}" for name, value in rows)
+        return "\n".join(f"{padded(translate(name), 16)}  {value}" for name, value in rows)
 
 
 def info() -> Report:

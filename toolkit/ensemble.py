@@ -18,6 +18,7 @@ from .errors import ConfigError, InputError
 from .faces.face import Box, Face, picked
 from .pipeline import check_size, render
 from .track import Driving, Model, Picture, Track, name_of, runner_of
+from .translations import columns, padded, translate
 from .whole import whole
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ def chorus(
     output: str | Path | None = None,
     progress: Report = True,
     overwrite: bool = False,
+    mark: bool | str = False,
     **how: Any,
 ) -> Clip:
     """Let several pictures sing one clip together, in a near-square grid with one sound track.
 
     pictures: each as `animate` takes one; of any sizes, none is squashed. labels: a word under each. size: height of a
-    picture's cell in pixels (default: the model's own). how: mode, adapt_scale, reference, strength, smooth, trim, fit,
-    landmarks (of the pictures by a function), crop, pick, follow, device, precision, as in `animate`; the "best"
-    reference is each picture's own.
+    picture's cell in pixels (default: the model's own). mark, and how: mode, adapt_scale, reference, strength, smooth,
+    trim, fit, landmarks (of the pictures by a function), crop, pick, follow, device, precision, as in `animate`; the
+    "best" reference is each picture's own.
     The driver is read once. The clip's report has an entry for each picture in "tracks". Raises as `animate`.
     """
     check_size(size)
@@ -60,7 +62,9 @@ def chorus(
         return tiled([track.frames() for track in ready], labels, size)
 
     name = f"chorus--{Path(name_of(driving, 'motion')).stem}"
-    clip = render(tracks, output, compose=compose, name=name, sound=sound, overwrite=overwrite, progress=progress)
+    clip = render(
+        tracks, output, compose=compose, name=name, sound=sound, overwrite=overwrite, progress=progress, mark=mark
+    )
     for track, entry in zip(tracks, clip.report["tracks"], strict=True):
         entry["picture"] = name_of(track.picture, "picture")
     return clip
@@ -78,12 +82,13 @@ def compare(
     output: str | Path | None = None,
     progress: Report = True,
     overwrite: bool = False,
+    mark: bool | str = False,
     **how: Any,
 ) -> Clip:
     """Let several models do the same: one picture, one driver, a grid with the name of each model under its result.
 
     models: names, files or loaded models. inputs: whether picture and driver are shown too. labels: other words than
-    the models' names. size: height of a cell in pixels (default: that of the largest model). how: as in `chorus`;
+    the models' names. size: height of a cell in pixels (default: that of the largest model). mark, how: as in `chorus`;
     a mode must be one that every model has.
     The clip's report has an entry for each model in "tracks", with its "side" (of the pictures it computes, in pixels),
     "parameters", and the milliseconds a frame of "motion" (None where a recorded one drives) and "rendering";
@@ -109,7 +114,9 @@ def compare(
         return tiled(shown, words, size)
 
     name = f"compare--{Path(name_of(picture, 'picture')).stem}--{Path(name_of(driving, 'motion')).stem}"
-    clip = render(tracks, output, compose=compose, name=name, sound=sound, overwrite=overwrite, progress=progress)
+    clip = render(
+        tracks, output, compose=compose, name=name, sound=sound, overwrite=overwrite, progress=progress, mark=mark
+    )
     for track, entry, word in zip(tracks, clip.report["tracks"], names, strict=True):
         entry |= {"name": word, "side": track.side, "parameters": track.runner.parameters}
         for stage in ("motion", "rendering"):
@@ -133,6 +140,7 @@ def animate_all(
     output: str | Path | None = None,
     progress: Report = True,
     overwrite: bool = False,
+    mark: bool | str = False,
     **how: Any,
 ) -> Clip:
     """Animate every face of one picture at once, each in its place: a group photo that sings.
@@ -142,7 +150,7 @@ def animate_all(
     faces: which ones, in this order: numbers (0 is the largest; `toolkit.faces.find` shows them), points (x, y) in
     them, `Face`s, or boxes (x, y, width, height) to cut out, where no finder knows the face; all in pixels. None: all.
     backend: who finds them, as in `toolkit.faces.find`. size: the longer side of the result is no more than that
-    (default: the picture's own size). how: mode, adapt_scale, reference, strength, smooth, trim, landmarks (a
+    (default: the picture's own size). mark, and how: mode, adapt_scale, reference, strength, smooth, trim, landmarks (a
     function), follow, device, precision, as in `animate`; crop="auto", None or a box: of the clips alone.
     The sound is that of the first clip, and the shortest ends the result. Each face keeps to its own part where crops
     overlap, and what does not move keeps the picture's own pixels. The report has an entry for each face in "tracks",
@@ -169,6 +177,7 @@ def animate_all(
         sound=sound,
         overwrite=overwrite,
         progress=progress,
+        mark=mark,
     )
     for entry, (box, _) in zip(clip.report["tracks"], chosen, strict=True):
         entry["box"] = tuple(round(value, 1) for value in box)
@@ -242,11 +251,11 @@ def _table(entries: Sequence[dict[str, Any]]) -> str:
         times = ("-" if entry[stage] is None else f"{entry[stage]:.1f} ms" for stage in ("motion", "rendering"))
         weights = f"{entry['parameters'] / 1e6:.1f} M"
         rows.append((entry["name"], f"{entry['side']} px", weights, *times, entry["mode"]))
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows[0] = tuple(map(translate, rows[0]))
+    wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        first, *numbers, last = (
-            cell.ljust(n) if k in (0, 5) else cell.rjust(n) for k, (cell, n) in enumerate(zip(row, wide, strict=True))
-        )
-        lines.append("  ".join([first, *numbers, last]).rstrip())
-    return "\n".join([*lines, "(motion and rendering: of one frame)"])
+        (first, *numbers, last), widths = row, wide[1:-1]
+        figures = [" " * (n - columns(cell)) + cell for cell, n in zip(numbers, widths, strict=True)]
+        lines.append("  ".join([padded(first, wide[0]), *figures, last]).rstrip())
+    return "\n".join([*lines, translate("(motion and rendering: of one frame)")])

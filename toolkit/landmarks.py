@@ -78,8 +78,8 @@ class Landmarks:
         if not bool(points.isfinite().all()):
             number = int((~points.flatten(1).isfinite().all(1)).nonzero()[0])
             what = f"picture {number + 1} of {len(pictures)}" if len(pictures) > 1 else "the picture"
-            tried = f": {finders.tried(self._own[number].finder)}" if self._own else ""
-            raise InputError(f"No face was found in {what}{tried}.", REMEDY)
+            tried = finders.tried(self._own[number].finder) if self._own else ""
+            raise InputError(f"No face was found in {what}{f': {tried}' if tried else ''}.", REMEDY)
         return points
 
     def along(self, region: Region, size: Size) -> Along:

@@ -19,6 +19,7 @@ import numpy as np
 from . import media
 from .clip import Clip
 from .errors import ConfigError
+from .media import stamp
 from .paths import is_sample
 from .progress import Progress
 from .track import DEFAULT_MODEL, Driving, Picture, Track, name_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .models.base import Animator, Motion
     from .runner import Runner
 
+ROOM = 0.2  # of a face's box, on each side: so far it may move without the mark on it
 Compose = Callable[[Sequence[Track]], Iterator[np.ndarray]]  # prepared tracks -> the frames of the result
 
 
@@ -54,6 +56,7 @@ def animate(
     pick: Any = None,
     follow: float = 0.0,
     paste: bool = False,
+    mark: bool | str = False,
     device: str | None = None,
     precision: str = "auto",
 ) -> Clip:
@@ -94,6 +97,8 @@ def animate(
         less in the result.
     paste: put the animated face back into the full picture, with a soft seam, in its colours and grain; the result is
         as large as the picture, or its longer side is `size`. What does not move keeps the picture's own pixels.
+    mark: True writes "made with AI" into a corner, where no face is; a text of your own instead. (That a machine made
+        it is in the file's metadata in any case.)
     device, precision: "auto" measures what is fastest; precision "fp32" gives the published numbers.
     Raises InputError, OutputError, CheckpointError or ConfigError, each naming the file or argument and the remedy.
     """
@@ -127,6 +132,7 @@ def animate(
         sound=sound,
         overwrite=overwrite,
         progress=progress,
+        mark=mark,
     )
 
 
@@ -139,6 +145,7 @@ def render(
     sound: media.sound.Sound | None = "driving",
     overwrite: bool = False,
     progress: bool | Callable[[str, int, int | None], None] = True,
+    mark: bool | str = False,
 ) -> Clip:
     """Prepare the tracks, compose their frames (as `canvas` does by default) and write the clip.
 
@@ -155,6 +162,9 @@ def render(
     )
     if sound not in (None, "driving"):
         media.check_sound(sound)
+    words = stamp.WORDS[0] if mark is True else mark
+    if words:
+        stamp.check_text(words)
 
     with Progress(progress) as bar:
         for track in tracks:
@@ -175,6 +185,7 @@ def render(
         pass2 = time.perf_counter()
         with closing((compose or canvas)(tracks)) as frames:
             one = next(frames)
+            marked = _marker(words, one) if words else None
             bar.start("animating", min(lengths))
             with media.Writer(
                 path,
@@ -184,7 +195,7 @@ def render(
                 sound_trim=first.trim if sound == "driving" else None,
             ) as writer:
                 for frame in chain([one], islice(frames, min(lengths) - 1)):
-                    writer.write(frame)
+                    writer.write(marked(frame) if marked else frame)
                     bar.step()
         for track in tracks:
             notes += [*track.runner.notes, *track.notes, _domain_note(track)]
@@ -238,6 +249,14 @@ def check_size(size: int | None) -> None:
 
 
 # -- small parts -----------------------------------------------------------------------------------------------------
+
+
+def _marker(words: str, frame: np.ndarray) -> stamp.Stamp:
+    """What puts words into a corner where the first frame has no face, nor will have one a little later."""
+    from .faces import cropping, finders
+
+    faces = finders.choose()(media.flatten(frame)[None])[0]
+    return stamp.Stamp(words, frame.shape[:2], [cropping.grown(face.box, ROOM) for face in faces])
 
 
 def _one_rate(tracks: Sequence[Track]) -> list[str]:

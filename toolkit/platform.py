@@ -12,11 +12,11 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError, ToolkitError
+from .translations import translate
 
 LANGUAGES = ("en", "zh")
 INLINE = 10_000_000  # bytes of a clip in a page; larger ones make notebooks slow and Colab crash
@@ -34,13 +34,10 @@ class _Kind:
     inputs: tuple[str, ...] = ()  # mounted or uploaded data, every spelling that was in use
     forgets: bool = False  # what lies elsewhere is gone when the session ends
     mainland: bool = False
-    upload: Mapping[str, str] | None = None
+    upload: str = ""  # how a large file gets there
 
 
-_FILE_LIST = {
-    "en": "drag the file into the file list beside the notebook (it is sent in pieces) and write its name.",
-    "zh": "把文件拖进笔记本旁边的文件列表（会自动分块上传），然后填写文件名。",
-}
+_FILE_LIST = "drag the file into the file list beside the notebook (it is sent in pieces) and write its name."
 _KINDS = {
     "kaggle": _Kind(  # before Colab, whose image it is built from
         "Kaggle",
@@ -49,10 +46,7 @@ _KINDS = {
         ("kaggle/working",),
         ("kaggle/input",),
         forgets=True,
-        upload={
-            "en": "Add Input → Upload makes a data set of it; its path is then below /kaggle/input.",
-            "zh": "用 Add Input → Upload 建成数据集，之后它的路径在 /kaggle/input 之下。",
-        },
+        upload="Add Input → Upload makes a data set of it; its path is then below /kaggle/input.",
     ),
     "colab": _Kind(
         "Colab",
@@ -60,12 +54,8 @@ _KINDS = {
         homes=("content/drive/MyDrive", "content/drive/My Drive", "content/gdrive/MyDrive", "content/gdrive/My Drive"),
         inputs=("content/drive/Shareddrives", "content"),
         forgets=True,
-        upload={
-            "en": "run `from google.colab import files; files.upload()`; a very large one goes through your Drive: "
-            "`from google.colab import drive; drive.mount('/content/drive')`.",
-            "zh": "运行 `from google.colab import files; files.upload()`；很大的文件请放进云端硬盘，再运行 "
-            "`from google.colab import drive; drive.mount('/content/drive')`。",
-        },
+        upload="run `from google.colab import files; files.upload()`; a very large one goes through your Drive: "
+        "`from google.colab import drive; drive.mount('/content/drive')`.",
     ),
     "openbayes": _Kind(
         "OpenBayes",
@@ -77,11 +67,7 @@ _KINDS = {
         ),
         forgets=True,
         mainland=True,
-        upload={
-            "en": "upload it as a data set and bind that to the container (/openbayes/input/input0), or "
-            + _FILE_LIST["en"],
-            "zh": "在网页上建成数据集并绑定到容器（/openbayes/input/input0），或者" + _FILE_LIST["zh"],
-        },
+        upload=f"upload it as a data set and bind that to the container (/openbayes/input/input0), or {_FILE_LIST}",
     ),
     "hyperai": _Kind(
         "HyperAI",
@@ -89,11 +75,7 @@ _KINDS = {
         homes=("hyperai/home", "output"),
         inputs=tuple(f"hyperai/{inputs}/input{n}" for inputs in ("input", "inputs") for n in range(5)),
         forgets=True,
-        upload={
-            "en": "upload it as a data set and bind that to the container (/hyperai/input/input0), or "
-            + _FILE_LIST["en"],
-            "zh": "在网页上建成数据集并绑定到容器（/hyperai/input/input0），或者" + _FILE_LIST["zh"],
-        },
+        upload=f"upload it as a data set and bind that to the container (/hyperai/input/input0), or {_FILE_LIST}",
     ),
     "autodl": _Kind(
         "AutoDL",
@@ -101,10 +83,7 @@ _KINDS = {
         homes=("root/autodl-tmp", "root/autodl-fs"),
         inputs=("root/autodl-pub",),
         mainland=True,
-        upload={
-            "en": "put it into /root/autodl-tmp: " + _FILE_LIST["en"],
-            "zh": "放进 /root/autodl-tmp：" + _FILE_LIST["zh"],
-        },
+        upload=f"put it into /root/autodl-tmp: {_FILE_LIST}",
     ),
     "modelscope": _Kind("ModelScope", variables=("MODELSCOPE_",), homes=("mnt/workspace",), mainland=True),
     "jupyter": _Kind("Jupyter"),
@@ -131,7 +110,7 @@ class Platform:
 
     def upload(self, language: str | None = None) -> str:
         """How a clip larger than UPLOAD gets here, in words."""
-        return (_KINDS[self.name].upload or _FILE_LIST)[language or self.language]
+        return translate(_KINDS[self.name].upload or _FILE_LIST, language or self.language)
 
 
 def here() -> Platform:
@@ -191,6 +170,8 @@ PACKAGES = {  # module -> what pip calls it
     "gdown": "gdown>=5.1",
     "face_alignment": "face-alignment>=1.4",
     "accelerate": "accelerate>=1.0",
+    "anywidget": "anywidget>=0.9",
+    "torchmetrics": "torchmetrics>=1.2",
 }
 EVERYWHERE = (
     "safetensors",
@@ -202,18 +183,9 @@ EVERYWHERE = (
     "matplotlib",
 )  # in each notebook
 GIVEN = ("torch", "numpy", "ipywidgets")  # the platform's own: another version than its own breaks it
-_WORDS = {
-    "en": {
-        "kept": "{title}. Downloaded weights are kept in {folder}.",
-        "lost": "{title}. Downloaded weights go to {folder}, which is gone when the session ends.",
-        "drive": "To keep them, mount your Drive: from google.colab import drive; drive.mount('/content/drive')",
-    },
-    "zh": {
-        "kept": "{title}。下载的权重保存在 {folder}。",
-        "lost": "{title}。下载的权重放在 {folder}，会话结束后会被清空。",
-        "drive": "想保留它们，请挂载云端硬盘：from google.colab import drive; drive.mount('/content/drive')",
-    },
-}
+_KEPT = "{title}. Downloaded weights are kept in {folder}."
+_LOST = "{title}. Downloaded weights go to {folder}, which is gone when the session ends."
+_DRIVE = "To keep them, mount your Drive: from google.colab import drive; drive.mount('/content/drive')"
 
 
 def prepare() -> Platform:
@@ -224,11 +196,11 @@ def prepare() -> Platform:
     need(*EVERYWHERE)
     from .paths import weights_folder
 
-    found, folder, words = here(), weights_folder(), _WORDS[language()]
+    found, folder, chosen = here(), weights_folder(), language()
     kept = not found.forgets or (found.home is not None and folder.resolve().is_relative_to(found.home.resolve()))
-    print(words["kept" if kept else "lost"].format(title=found.title, folder=folder))
+    print(translate((_KEPT if kept else _LOST).format(title=found.title, folder=folder), chosen))
     if not kept and found.name == "colab":
-        print(words["drive"])
+        print(translate(_DRIVE, chosen))
     return found
 
 

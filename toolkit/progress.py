@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .translations import translate
+
 Report = Callable[[str, int, int | None], None]  # label, done, total
 
 
@@ -28,8 +30,8 @@ class Progress:
 
             self._bar = tqdm(
                 total=total,
-                desc=label,
-                unit=unit,
+                desc=translate(label),
+                unit=translate(unit),
                 unit_scale=unit == "B",
                 initial=done,
                 dynamic_ncols=True,
@@ -57,7 +59,7 @@ class Progress:
         if self._show:
             from tqdm.auto import tqdm
 
-            tqdm.write(text)
+            tqdm.write(translate(text))
 
     def close(self) -> None:
         if self._bar is not None:

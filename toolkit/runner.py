@@ -23,6 +23,7 @@ from .errors import ConfigError, ToolkitError
 from .models.base import Animator, Motion, Source
 from .models.fast import MapNorm, quicken
 from .models.layers import Hourglass
+from .translations import translate
 from .tuning import NAMES, PRECISIONS, Plan, measured, starting, timed
 
 CHECKED = 2  # frames on which half precision is compared with full precision
@@ -195,7 +196,7 @@ class Runner:
             try:
                 result = work(rows)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not devices.out_of_memory(error):
                     raise
                 result = None  # leave the except block first: the traceback holds the tensors
             if result is None:
@@ -220,7 +221,7 @@ class Runner:
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(translate(text), stacklevel=2)
 
 
 def private(animator: Animator, plan: Plan) -> Animator:
@@ -299,9 +300,3 @@ def _exact(plan: Plan) -> AbstractContextManager[Any]:
     if plan.device.type != "cuda" or plan.dtype != torch.float32:
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    known = ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in known)

@@ -213,7 +213,7 @@ class Track:
     def _say(self, found: Any, said: str) -> None:
         """Note what crop="auto" did, if it did something."""
         if said:
-            self.notes.append(f"{said} crop=None uses all of it." if found else said)
+            self.notes.append(" ".join([said, *(["crop=None uses all of it."] if found else [])]))
 
     def _steadied(self, bar: Progress, recorded: dict[Any, Any]) -> Steady | None:
         """Where to cut the clip; None for nowhere."""

@@ -39,8 +39,8 @@ class Plan:
 
     def __str__(self) -> str:
         layout = "channels last" if self.channels_last else "channels first"
-        tiles = ", Winograd tiles" if self.winograd else ""
-        return f"{NAMES[self.dtype]}, {layout}{tiles}, {self.batch} frames at once"
+        tiles = ["Winograd tiles"] if self.winograd else []
+        return ", ".join([NAMES[self.dtype], layout, *tiles, f"batches of {self.batch}"])
 
 
 def measured(

@@ -1,142 +1,36 @@
-"""A real JupyterLab in a real browser: the server, the page, and one notebook in it."""
+"""One server for each module of tests, one browser, and a page for each notebook."""
 
 import contextlib
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 200_000  # ms; nothing takes that long on a machine that has time
-FLAGS = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
-QUIET = '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}'
+from tests.browser.lab import chromium, opened, serving
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, measurements):
-    """JupyterLab with nothing of the user's: (address, token, its root folder with notebooks/)."""
-    home = tmp_path_factory.mktemp("lab")
-    root = home / "root"
-    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns("results", ".ipynb_*"))
-    quiet = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text(QUIET)  # no question about news over the page
-    folders = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
-    own = {
-        **{f"JUPYTER_{name}": f"{home}/{folder}" for name, folder in folders.items()},
-        "JUPYTERLAB_SETTINGS_DIR": f"{home}/settings",
-        "JUPYTERLAB_WORKSPACES_DIR": f"{home}/workspaces",
-        "IPYTHONDIR": f"{home}/ipython",
-        "TOOLKIT_ROOT": str(ROOT),
-        "TOOLKIT_QUICK": "1",
-        "TOOLKIT_CACHE": str(measurements),
-    }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(16)
-    options = {
-        "ServerApp.ip": "127.0.0.1",
-        "ServerApp.port": port,
-        "ServerApp.port_retries": 0,
-        "ServerApp.root_dir": root,
-        "ServerApp.allow_root": True,
-        "IdentityProvider.token": token,
-        "LabApp.open_browser": False,
-        "LabApp.expose_app_in_browser": True,  # window.jupyterapp: the tests run Lab's commands by name
-        "LabApp.extension_manager": "readonly",  # no look-ups of a list of extensions
-    }
-    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
-    with open(home / "lab.log", "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(server, f"{address}/api/status?token={token}", home / "lab.log")
-        yield address, token, root
-    finally:
-        server.terminate()  # Lab ends its kernels on that; one that is left over ends with its parent
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def _wait_for(server, address, log):
-    end = time.monotonic() + PATIENCE / 1000
-    while True:
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
-            return
-        assert server.poll() is None and time.monotonic() < end, f"JupyterLab did not start:\n{log.read_text()[-3000:]}"
-        time.sleep(0.2)
+    """JupyterLab with notebooks that run less of everything."""
+    with serving(tmp_path_factory.mktemp("lab"), TOOLKIT_QUICK="1", TOOLKIT_CACHE=str(measurements)) as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, headless."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.fail("The browser tests need Chromium: apt-get install chromium", pytrace=False)
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Notebook:
-    """An open notebook. page: where it is; errors: what the page's console complained about; folder: beside it."""
-
-    page: Page
-    errors: list[str]
-    folder: Path
-
-    def run_all(self) -> bool:
-        """Run all cells by Lab's own command; False when one of them raised."""
-        self.page.evaluate(
-            """() => { window.ran = undefined;
-                window.jupyterapp.commands.execute('notebook:run-all-cells').then(ok => { window.ran = Boolean(ok); },
-                                                                                  () => { window.ran = false; }) }"""
-        )
-        self.page.wait_for_function("() => window.ran !== undefined", timeout=PATIENCE)
-        self.wait_until_idle()
-        return self.page.evaluate("() => window.ran")
-
-    def wait_until_idle(self):
-        self.page.wait_for_function(
-            """() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'""",
-            timeout=PATIENCE,
-        )
+    try:
+        with chromium() as browser:
+            yield browser
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="module")
 def open_notebook(browser, lab):
     """A function: open one of the notebooks and wait until its kernel is there."""
-    address, token, root = lab
     with contextlib.ExitStack() as pages:
 
         def open_one(name):
-            page = browser.new_page(viewport={"width": 1280, "height": 1000})
-            pages.callback(page.close)
-            page.set_default_timeout(PATIENCE)
-            errors = []
-            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.goto(f"{address}/lab/tree/notebooks/{name}?token={token}&reset")
-            page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
-            notebook = Notebook(page, errors, root / "notebooks")
-            notebook.wait_until_idle()
+            notebook = opened(browser, lab, name)
+            pages.callback(notebook.page.close)
             return notebook
 
         yield open_one

@@ -1,6 +1,5 @@
 """The studio on the start page as a person uses it: choose, Animate, watch; err and recover; another language."""
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -8,16 +7,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.lab import ROOT, photographed
 from tests.browser.playing import check_plays
 
-ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 1000
 
 
 @pytest.fixture(scope="module")
 def notebook(lab, open_notebook):
-    shutil.copy(ROOT / "index.ipynb", lab[2] / "notebooks" / "index.ipynb")
-    shutil.copytree(ROOT / "docs", lab[2] / "notebooks" / "docs")  # its picture
+    shutil.copy(ROOT / "index.ipynb", lab.root / "notebooks" / "index.ipynb")
+    shutil.copytree(ROOT / "docs", lab.root / "notebooks" / "docs")  # its picture
     notebook = open_notebook("index.ipynb")
     notebook.page.set_viewport_size({"width": WIDTH, "height": 2400})
     assert notebook.run_all(), notebook.page.locator(".jp-OutputArea").all_inner_texts()
@@ -33,19 +32,13 @@ def studio(notebook):
     return found
 
 
-def photographed(notebook, studio, name):
-    """A screenshot of the studio, where TOOLKIT_SCREENSHOTS names a folder for them."""
-    if folder := os.environ.get("TOOLKIT_SCREENSHOTS"):
-        studio.screenshot(path=Path(folder) / f"studio-{name}.png")
-
-
 def test_a_sample_is_chosen_and_the_result_plays(notebook, studio):
     studio.get_by_role("button", name="Figure").click()
     expect(studio.get_by_text("384 x 384 pixels").first).to_be_visible()
     studio.get_by_role("button", name="Cartoon").click()
     expect(studio.get_by_text("512 x 512 pixels", exact=True)).to_be_visible()
     expect(studio.get_by_text("0.00 s to 0.40 s of 10.00 s")).to_be_visible()
-    photographed(notebook, studio, "begun")
+    photographed(studio, "studio-begun")
     button = studio.get_by_role("button", name="Animate")
     button.click()
     expect(studio.locator("video")).to_be_visible()
@@ -58,7 +51,7 @@ def test_a_sample_is_chosen_and_the_result_plays(notebook, studio):
     with notebook.page.expect_download() as download:
         studio.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == Path(result).name
-    photographed(notebook, studio, "result")
+    photographed(studio, "studio-result")
 
 
 def test_nothing_is_cut_off_in_a_narrow_window(studio):
@@ -85,7 +78,7 @@ def test_a_slider_of_the_motion_changes_the_preview(notebook, studio):
     for _ in range(6):
         strength.press("ArrowRight")
     expect(image).not_to_have_attribute("src", before)
-    photographed(notebook, studio, "motion")
+    photographed(studio, "studio-motion")
 
 
 def test_the_crop_is_shown(notebook, studio):
@@ -94,11 +87,11 @@ def test_the_crop_is_shown(notebook, studio):
     expect(studio.get_by_text("all of it is used").locator("visible=true")).to_have_count(2)
     studio.get_by_label("picture", exact=True).locator("visible=true").select_option("by hand")
     expect(studio.get_by_text("512 x 512 pixels from (0, 0)")).to_be_visible()
-    photographed(notebook, studio, "crop")
+    photographed(studio, "studio-crop")
     studio.get_by_label("picture", exact=True).locator("visible=true").select_option("none: all of it")
 
 
-def test_cancel_ends_a_long_run(notebook, studio):
+def test_cancel_ends_a_long_run_and_the_next_one_is_whole(notebook, studio):
     before = sorted((notebook.folder / "results").iterdir())
     handle = studio.get_by_role("slider").nth(1)
     handle.focus()
@@ -110,7 +103,26 @@ def test_cancel_ends_a_long_run(notebook, studio):
     expect(studio.get_by_text("Stopped.")).to_be_visible()
     expect(studio.get_by_role("button", name="Animate")).to_be_enabled()
     assert sorted((notebook.folder / "results").iterdir()) == before
+
     handle.press("Home")
+    expect(studio.get_by_text("0.00 s to 0.04 s of 10.00 s")).to_be_visible()  # a part is never empty
+    for _ in range(9):
+        handle.press("ArrowRight")
+    part = studio.get_by_text(
+        re.compile(r"0\.00 s to 0\.[34]\d s of 10\.00 s")
+    )  # now and then the slider takes two presses
+    expect(part).to_be_visible()
+    studio.get_by_role("tab", name="Output").click()
+    studio.get_by_label("side in pixels").select_option("384")
+    studio.get_by_label("visible mark").select_option("made with AI")
+    photographed(studio, "studio-output")
+    button = studio.get_by_role("button", name="Animate")
+    button.click()
+    expect(studio.get_by_text("mini-fomm-2.mp4")).to_be_visible()  # beside the first, which is kept
+    expect(button).to_be_enabled()
+    expect(studio.get_by_text("Stopped.")).to_have_count(0)
+    check_plays(studio.locator("video"), float(re.search(r"to ([\d.]+) s", part.inner_text())[1]), (1152, 384))
+    photographed(studio, "studio-marked")
 
 
 def test_a_wrong_name_is_a_card_and_the_button_works_again(notebook, studio):
@@ -124,10 +136,11 @@ def test_a_wrong_name_is_a_card_and_the_button_works_again(notebook, studio):
     button.click()
     expect(card).to_have_count(2)  # where it was chosen, and under the button
     expect(button).to_be_enabled()
-    photographed(notebook, studio, "error")
+    photographed(studio, "studio-error")
     field.fill(right)
     field.press("Enter")
     expect(card).to_have_count(1)
+    expect(studio.get_by_text("512 x 512 pixels", exact=True)).to_be_visible()  # which moves the button
     button.click()
     expect(card).to_have_count(0)
     expect(button).to_be_enabled()
@@ -140,10 +153,23 @@ def test_the_switch_changes_the_language_and_loses_nothing(notebook, studio):
     expect(studio.get_by_role("button", name="生成动画")).to_be_visible()
     expect(studio.get_by_role("tab", name="动作")).to_be_visible()
     expect(studio.get_by_text("512 x 512 像素", exact=True)).to_be_visible()
+    field = studio.get_by_label("文件", exact=True).locator("visible=true").first
+    right = field.input_value()
+    field.fill("nobody.png")
+    field.press("Enter")
+    expect(studio.get_by_role("alert").first).to_contain_text("nobody.png")
+    expect(studio.get_by_role("alert").first).to_contain_text(re.compile("[\u4e00-\u9fff]"))
+    photographed(studio, "studio-chinese")
+    field.fill(right)
+    field.press("Enter")
+    expect(studio.get_by_role("alert")).to_have_count(0)
     page = notebook.page
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
-    photographed(notebook, studio, "dark")
+    studio.get_by_role("tab", name="模型").click()
+    photographed(studio, "studio-dark")
+    page.set_viewport_size({"width": 1600, "height": 2000})
+    photographed(studio, "studio-wide")
     studio.get_by_role("button", name="English").click()
     expect(studio.get_by_role("button", name="Animate")).to_be_visible()
 

@@ -623,3 +623,24 @@ def test_hull_area():
     cloud = np.random.RandomState(0).standard_normal((20, 68, 2))
     theirs = [spatial.ConvexHull(points).volume for points in cloud]
     assert np.allclose(motion.hull_area(torch.from_numpy(cloud)), theirs)
+
+
+# ---------------------------------------------------------------- borders finer than the hourglass (our minis)
+
+
+@pytest.mark.parametrize("jacobian", [True, False])
+def test_finer_masks_mix_the_same_motions(jacobian):
+    """Scores are brought to the finer size before one motion wins; the flow is the mixture of motions there."""
+    sections = {"estimate_jacobian": jacobian}
+    model = small(sections, sections, dense={"finer": 2})
+    source, frame = pictures(64, 64, 0.0), pictures(64, 64, 0.7)
+    encoded, kp = model.generator.encode(source), [model.kp_detector(x) for x in (source, frame)]
+    out = model.generator.move(encoded, kp[1], kp[0])
+    assert out["mask"].shape[2:] == out["occlusion_map"].shape[2:] == (32, 32)
+    assert out["sparse_deformed"].shape[-2:] == (16, 16)
+    motions = model.generator.flow.motions(kp[1], kp[0], 32, 32)
+    assert torch.allclose(out["deformation"], (out["mask"][..., None] * motions).sum(1), atol=1e-5)
+    model.generator.flow.finer = 1
+    coarse = model.generator.move(encoded, kp[1], kp[0])["mask"].log()
+    blended = torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=True)
+    assert torch.allclose(out["mask"], blended.softmax(1), atol=1e-5)  # sharper than masks made larger

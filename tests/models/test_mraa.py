@@ -404,6 +404,11 @@ VARIANTS = {
     "no down blocks": (changed(generator={"num_down_blocks": 0, "num_bottleneck_blocks": 0}), {}),
     "full scale": (changed(region_predictor={"scale_factor": 1}, flow={"scale_factor": 0.25}), {}),
     "nothing moves": (changed(generator={"pixelwise_flow_predictor_params": None, "skips": False}), {}),
+    "as the mini": (
+        changed(generator={"resize_corners": True}, flow={"finer": 2}, bg_predictor={"bg_type": "zero"})
+        | {"avd_network": {"width": 16}},
+        {"align_corners": True},
+    ),
     "RGBA, no background": (without(changed(num_channels=4), "bg_predictor"), {}),
 }
 

@@ -377,6 +377,19 @@ VARIANTS = {
         ),
         {},
     ),
+    "as the mini": (
+        changed(
+            common={"multi_mask": False, "bg": False},
+            generator={"num_down_blocks": 3},
+            dense_motion={"finer": 2},
+        )
+        | {
+            "kp_detector": {
+                "heatmaps": {"block_expansion": 4, "num_blocks": 1, "max_features": 8, "scale_factor": 0.25}
+            }
+        },
+        {},
+    ),
     "RGBA, one spline, no avd": (
         without(changed(common={"num_channels": 4, "num_tps": 1, "bg": False}), "avd_network_params"),
         {},

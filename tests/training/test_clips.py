@@ -14,6 +14,7 @@ from toolkit.training import Recipe
 from toolkit.training.augment import augmented, resized, windows
 from toolkit.training.clips import ClipPairs, counted, split
 from toolkit.training.pairs import listed_pairs
+from toolkit.training.parts import Part
 from toolkit.training.recipe import Clips
 
 SIDE, COUNT = 32, 6
@@ -86,6 +87,10 @@ def test_a_batch_follows_from_seed_and_step(folder):
         ours, theirs = (getattr(data.batch(5, SIDE, 4), name).picture for data in (one, other))
         assert ours.equal(theirs)
     assert levels(pairs(folder, seed=2).batch(5, SIDE, 4).source) != levels(pairs(folder).batch(5, SIDE, 4).source)
+    batch, shared = pairs(folder).batch(5, SIDE, 5), pairs(folder)
+    for step in (4, 5):  # parts of it, one after the other
+        parts = [shared.batch(step, SIDE, 5, part=Part(number, 2)) for number in (0, 1)]
+    assert [levels(part.driving) for part in parts] == [levels(batch.driving)[number::2] for number in (0, 1)]
 
 
 def test_id_sampling_passes_over_identities(folder):

@@ -75,8 +75,7 @@ def tpsmm(epoch):
         golden.fill(name, module).train()
     task._features = vgg(golden, "vgg19", "features.")
     task.transform = lambda rows: RandomTransform(golden["transform_theta"], golden["transform_weights"], True)
-    flow = task.modules["dense_motion_network"]
-    flow.forward = functools.partial(flow.forward, uniform=golden["dropout_uniform"])
+    task.chances = lambda rows: golden["dropout_uniform"]
     find, shown = task.find, []
     task.find = lambda pictures: shown.append(pictures) or find(pictures)
     found, out = recorded(task, "find"), recorded(task, "generated")
@@ -133,7 +132,7 @@ def test_tpsmm_avd_step(monkeypatch):
     golden.fill("avd_network", task.modules["avd_network"]).train()
     given = iter([golden["avd_kp_source"], golden["avd_kp_driving"]])
     task.find = lambda _: {"value": next(given)}
-    monkeypatch.setattr(torch, "rand", lambda *_: golden["avd_uniform"])
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: golden["avd_uniform"])
     seen, answer = [], recorded(task, "parted")
     task.modules["avd_network"].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[1]))
     losses = task.losses(frames(*torch.zeros(2, 4, 3, 64, 64)), stage)

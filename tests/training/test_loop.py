@@ -2,6 +2,11 @@
 
 import copy
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +15,11 @@ import toolkit
 from toolkit.errors import CheckpointError, ConfigError, OutputError
 from toolkit.paths import shipped
 from toolkit.training import Recipe
-from toolkit.training.loop import Trainer, TrainingError, learning_rate, save_atomically
+from toolkit.training.checkpoints import save_atomically
+from toolkit.training.learner import TrainingError, learning_rate
+from toolkit.training.loop import Trainer
 
+ROOT = Path(__file__).resolve().parents[2]
 ANCHORS = ["eye_left_upper", "eye_right_upper", "nose", "lip_upper", "chin"]
 TINY = {
     "name": "tiny",
@@ -70,23 +78,51 @@ def test_training_lowers_the_loss(trainer):
     assert sum(last) < 0.8 * sum(first)
 
 
-def test_a_killed_run_goes_on_with_the_same_losses(trainer):
-    whole = trainer("whole")
+KILLED = """
+import json, os, signal, sys, torch
+from toolkit.training import Recipe
+from toolkit.training.loop import Trainer
+
+recipe, folder, moment = json.loads(sys.argv[1]), *sys.argv[2:]
+run = Trainer(Recipe.load(recipe), folder, device="cpu", progress=False)
+save, move = torch.save, run.learner.move
+
+def half(state, file):
+    if state["step"] == 4:
+        file.write(b"half a checkpoint")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(state, file)
+
+def last(stage, within):
+    move(stage, within)
+    if run.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if moment == "while it saves":
+    torch.save = half
+else:
+    run.learner.move = last
+run.run()
+"""
+
+
+@pytest.mark.parametrize(("moment", "last"), [("while it saves", 2), ("while it learns", 4)])
+def test_a_killed_run_goes_on_with_the_same_losses(trainer, moment, last):
+    """By kill -9, in a process of its own: writing the checkpoint of step 4, and in step 5, of the second stage."""
+    whole, folder = trainer("whole"), trainer("killed").folder
     whole.run()
-    for killed_at in (2, 4):  # a checkpoint within the first stage, and one within the second
-        broken = trainer(f"broken-{killed_at}")
-        for _ in range(killed_at):
-            broken.folder.mkdir(exist_ok=True)
-            broken.advance()
-        broken.save()
-        for _ in range(1):
-            broken.advance()  # work that the kill loses
-        again = trainer(f"broken-{killed_at}")
-        again.run(resume=True)
-        assert totals(again) == pytest.approx(totals(whole)[killed_at:], rel=1e-5)
+    command = [sys.executable, "-c", KILLED, json.dumps(TINY), str(folder), moment]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == -signal.SIGKILL
+    again = trainer("killed")
+    assert again.checkpoints()[-1].name == f"step-{last:07d}.pt"
+    again.run(resume=True)
+    assert totals(again) == pytest.approx(totals(whole)[last:], rel=1e-5)
     ours, theirs = (torch.load(run.checkpoints()[-1], weights_only=True) for run in (whole, again))
     for key, value in ours["average"].items():
         torch.testing.assert_close(theirs["average"][key], value, rtol=1e-4, atol=1e-5)
+    assert not list(folder.glob("*.part"))
 
 
 def test_the_result_loads_and_animates(trainer):
@@ -108,7 +144,7 @@ def test_init_begins_with_the_weights_of_a_run(trainer):
         for key, value in module.state_dict().items():
             if not key.endswith("down.weight"):
                 torch.testing.assert_close(value, kept[f"{name}.{key}"].to(value), rtol=1e-3, atol=1e-4)
-    with pytest.raises(CheckpointError, match="snapshot of the same model"):
+    with pytest.raises(CheckpointError, match="no file of weights"):
         run.begin_with(__file__)
     with pytest.raises(CheckpointError, match="perception.safetensors .* no kp_detector"):
         run.begin_with(shipped("checkpoints/mini/perception.safetensors"))
@@ -158,6 +194,64 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
         save_atomically({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_last_ones_and_the_best_are_kept(trainer):
+    """The best of the last stage: what came before had learned less."""
+    run = trainer(**{"measure": 1, "checkpoint": 1, "stages.0.steps": 2, "stages.1.steps": 3})
+    values = iter([0.5, 0.1, 0.9, 0.7, 0.8])
+    run.task.measure = lambda: {"other": 0.0, "same": next(values)}
+    run.run()
+    assert [path.name for path in run.checkpoints()] == ["step-0000004.pt", "step-0000005.pt"]
+    best = torch.load(run.folder / "best.pt", weights_only=True)
+    assert best["step"] == 4 and best["best"] == {"stage": "motion", "number": "same", "value": 0.7}
+    assert toolkit.load(run.folder / "best.safetensors").info.drawn
+    again = trainer(**{"stages.0.steps": 2, "stages.1.steps": 3})
+    again.restore(run.checkpoints()[-1])
+    assert again.best == best["best"], "what is worse than that is not kept after a resume either"
+
+
+def scarce(run, rows):
+    """A machine with memory for so many rows at once."""
+    losses = run.task.losses
+
+    def limited(batch, stage):
+        if len(batch) > rows:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return losses(batch, stage)
+
+    run.task.losses = limited
+
+
+def test_too_little_memory_halves_the_batch_once(trainer, capsys):
+    run = trainer(**{"stages.1.steps": 0})
+    run.progress = True
+    scarce(run, 2)
+    run.run()
+    assert run.step == 3
+    assert "from step 0 on a step takes 2 passes" in capsys.readouterr().out
+    again = trainer(**{"stages.0.steps": 4, "stages.1.steps": 0})
+    again.restore(run.checkpoints()[-1])
+    scarce(again, 1)
+    with pytest.raises(TrainingError, match="memory for 2 rows of stage 'keypoints' .*accumulate=4"):
+        again.advance()
+
+
+def test_half_precision_leaves_out_steps_that_overflow(trainer):
+    run = trainer(precision="fp16", **{"stages.0.frozen_norms": True})
+    weights = run.task.modules["kp_detector"].kp.weight
+    run.learner.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
+    before = weights.clone()
+    run.advance()
+    assert weights.equal(before) and run.learner.scaler.get_scale() == 2.0**119
+    run.learner.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    run.advance()
+    assert not weights.equal(before)
+    run.folder.mkdir()
+    run.save()
+    again = trainer(precision="fp16")
+    again.restore(run.checkpoints()[-1])
+    assert again.learner.scaler.get_scale() == 2.0**10
 
 
 def test_a_cut_off_checkpoint_is_named(trainer, tmp_path):

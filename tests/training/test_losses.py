@@ -47,6 +47,22 @@ def test_golden_vgg_features():
         golden.check(f"vgg_{index + 1}", map_)
 
 
+def test_perceptual_loss_in_half_precision():
+    """With the network's weights in bfloat16 loss and slope are nearly the same, and the slope is the pictures' own."""
+    golden = case("fomm", "vox-256-maths")
+    network = golden.fill("vgg19", VGG19())
+    truth, found = {"1": pictures(64, 64, 0.3)}, []
+    for dtype in (torch.float32, torch.bfloat16):
+        network.features.to(dtype)
+        prediction = pictures(64, 64, 0.5).requires_grad_()
+        value = loss.perceptual(network, {"1": prediction}, truth, 10.0)
+        value.backward()
+        found.append((value.item(), prediction.grad.flatten()))
+    (exact, slope), (half, rounded) = found
+    assert half == pytest.approx(exact, rel=0.02) and rounded.dtype == torch.float32
+    assert torch.cosine_similarity(slope, rounded, dim=0) > 0.95
+
+
 def test_golden_pyramid():
     golden = case("fomm", "vox-256-maths")
     levels = ImagePyramid((1, 0.5, 0.25, 0.125))(pictures(64, 80, 0.5))

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from toolkit.models.perception import Perception
 from toolkit.training import Recipe
 from toolkit.training.loop import Trainer
+from toolkit.training.parts import Part
 from toolkit.training.perception import NEGATIVE, PerceptionTask
 
 SMALL = {
@@ -65,3 +66,5 @@ def test_the_aligner_is_shown_faces_and_none(trainer):
     shown = task.batch(stage, 7)["windows"]
     assert 0 < len(shown.landmarks) <= round((1 - NEGATIVE) * stage.batch)
     assert len(shown.crops) > len(shown.landmarks)
+    part = task.batch(stage, 7, Part(1, 2))["windows"]
+    assert len(shown.crops) > len(part.crops) > len(part.landmarks) > 0, "a part is a batch of its own"

@@ -21,9 +21,11 @@ from toolkit.errors import ConfigError, InputError, OutputError
 from toolkit.faces import Box, Face
 from toolkit.training import Recipe
 from toolkit.training.chunks import OUTSIDE, SHORT, SMALL, Rules, Tube, Tubes
-from toolkit.training.clips import split
+from toolkit.training.clips import ClipPairs, split
 from toolkit.training.loop import Trainer
+from toolkit.training.recipe import Clips
 from toolkit.training.sources import listed, named
+from toolkit.training.watch import read_log
 
 HEAD, WIDE, HIGH = 48, 160, 120
 BLUE, RED, GREEN = (90, 120, 150), (200, 60, 40), (60, 180, 70)
@@ -157,12 +159,12 @@ def test_what_is_a_chunk():
 # ---------------------------------------------------------------- the data set
 
 
-@pytest.mark.parametrize("ending", ["mp4", "png"])
+@pytest.mark.parametrize("ending", ["mp4", "gif", "png"])
 def test_the_published_layout(tmp_path, ending):
     """Clips of several sizes and kinds, sorted in sub-folders; one shows two people."""
     clips, both = tmp_path / "clips", [frame({5: (10, 30), 9: (95, 30 + number % 2)}) for number in range(12)]
     moving = [frame({5: (40 + number // 2, 30)}, size=(150, 200)) for number in range(20)]
-    as_clip(clips / "anna" / "first talk.mp4", moving, 30)
+    as_clip(clips / "anna" / "first talk.mp4", moving, 20)  # a rate that a GIF has exactly
     as_folder(clips / "anna" / "more" / "second", still(9))
     as_folder(clips / "anna" / "both", both)
     as_folder(clips / "bo" / "first", still(8, seed=9) + still(7, seed=9, ground=RED))
@@ -172,15 +174,16 @@ def test_the_published_layout(tmp_path, ending):
     report = prepare(clips, tmp_path / "data", format=ending)
 
     assert tree(clips) == before, "the clips themselves are never changed"
-    names = sorted(name.split("/")[1] for name in chunks(tmp_path / "data"))
-    assert names == [
-        "anna#both#000000#000012.mp4",
-        "anna#both-2#000000#000012.mp4",
-        "anna#first_talk#000000#000020.mp4",
-        "anna#second#000000#000009.mp4",
-        "bo#first#000000#000008.mp4",
-        "bo#first#000008#000015.mp4",
-        "cem#cem#000000#000010.mp4",
+    names = [Path(name) for name in chunks(tmp_path / "data")]
+    assert {name.suffix for name in names} == {".gif" if ending == "gif" else ".mp4"}
+    assert sorted(name.stem for name in names) == [
+        "anna#both#000000#000012",
+        "anna#both-2#000000#000012",
+        "anna#first_talk#000000#000020",
+        "anna#second#000000#000009",
+        "bo#first#000000#000008",
+        "bo#first#000008#000015",
+        "cem#cem#000000#000010",
     ]
     train, test = split(tmp_path / "data")
     who = [{path.name.split("#")[0] for path in part} for part in (train, test)]
@@ -195,8 +198,12 @@ def test_the_published_layout(tmp_path, ending):
     assert path.is_dir() == (ending == "png") and seen.shape == wanted.shape == (20, 32, 32, 3)
     away = np.abs(seen[:, None].astype(int) - wanted).mean((2, 3, 4))  # 20 x 20: it moves a pixel every second frame
     assert box[2] == box[3] and (away.argmin(1) // 2 == np.arange(20) // 2).all() and np.diag(away).max() < 8
-    if ending == "mp4":
-        assert media.probe(path).fps == 30
+    if ending != "png":
+        assert media.probe(path).fps == 20
+    data = ClipPairs(Clips(folder=str(tmp_path / "data"), workers=1), seed=1)
+    batch = data.batch(0, 32, len(train))
+    data.close()
+    assert batch.source.picture.shape == (len(train), 3, 32, 32) and not data.broken
 
     stored = json.loads((tmp_path / "data" / "report.json").read_text())
     assert stored["split"] == report.split and len(stored["clips"]) == 5 and not report.broken
@@ -437,8 +444,8 @@ def test_drawn_heads_are_found_and_a_model_learns_from_them(tmp_path, capsys):
         "stages": [{**stage, "levels": ["1"], "weights": {"perceptual": 1.0, "equivariance_value": 1.0}}],
     }
     model = Trainer(Recipe.load(table), tmp_path / "run", device="cpu", progress=False).run()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert model.is_file() and all(np.isfinite(line["perceptual"]) for line in lines if "perceptual" in line)
+    losses = [row["loss/perceptual"] for row in read_log(tmp_path / "run") if "loss/perceptual" in row]
+    assert model.is_file() and losses and np.isfinite(losses).all()
 
 
 def test_the_command_prints_a_table_or_an_error(tmp_path, capsys):

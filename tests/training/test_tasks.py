@@ -5,13 +5,19 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import toolkit
 from toolkit.__main__ import main
 from toolkit.errors import CheckpointError, ConfigError, InputError
+from toolkit.models.motion import inverse, product
+from toolkit.models.mraa import upright
 from toolkit.training import Recipe
+from toolkit.training.data import View
+from toolkit.training.drawn import to_grid
 from toolkit.training.loop import Trainer
+from toolkit.training.watch import read_log
 
 HOURGLASS = {"block_expansion": 4, "max_features": 16, "num_blocks": 2, "scale_factor": 0.25}
 DECODER = {"block_expansion": 4, "max_features": 8, "num_down_blocks": 2, "num_bottleneck_blocks": 1}
@@ -135,7 +141,7 @@ def test_learning_from_clips(family, clips, tmp_path):
     again.run(resume=True)
     ours, theirs = ([losses["total"] for losses in history] for history in (again.history, run.history[4:]))
     assert ours == pytest.approx(theirs, rel=1e-5)
-    row = json.loads((run.folder / "log.jsonl").read_text().splitlines()[-1])
+    row = read_log(run.folder)[-1]
     assert 0 < row["l1"] < 1 and 0 < row["l1_still"] < 1
     assert list(run.folder.glob("sheet-*.png"))
     animator = toolkit.load(run.folder / "model.safetensors")
@@ -161,9 +167,41 @@ def test_learning_from_puppets(family, tmp_path):
     assert "keypoints" in points and copy == {"pyramid"}
     assert flow == {"deformed", "selection", "following", "keeping"}
     assert set(drawn) | set(PUBLISHED[family]) <= both
-    row = json.loads((run.folder / "log.jsonl").read_text().splitlines()[0])
+    row = next(row for row in read_log(run.folder) if "same" in row)
     assert row["kp_px"] > 0 and row["same"] > 0 and row["cross_mouth"] > 0
     assert toolkit.load(run.folder / "model.safetensors").info.drawn
+
+
+@pytest.mark.parametrize("family", ["mraa", "tpsmm"])
+def test_avd_from_true_anchors(family, tmp_path):
+    """No picture is looked at; another character's row has the first one's own anchors as its answer."""
+    run = trainer(recipe(family, [avd(steps=1, cross=0.5, keypoints="true")]), tmp_path / "run")
+    stage, task = run.recipe.stages[0], run.task
+    task.find = None
+    losses = run.advance()
+    assert losses["shift"] > 0 and math.isfinite(losses["total"])
+    batch = task.batch(stage, 0)
+    _, driving, truth = task.posed(batch, stage)
+    assert batch.cross.tolist() == [True, False]
+    assert torch.equal(truth[task.places][1], driving[task.places][1])
+    assert torch.equal(truth[task.places], to_grid(batch.target.points)) and not truth[task.places][0].equal(
+        driving[task.places][0]
+    )
+    if family == "mraa":
+        assert (product(truth["affine"], inverse(driving["affine"]))[..., 0, 0] >= 0).all()
+
+
+def test_known_regions_turn_as_their_anchors_do(tmp_path):
+    """Axes read off a covariance say how a head rolls and grows; and the detector learns just these covariances."""
+    task = trainer(recipe("mraa", [avd(steps=1)]), tmp_path / "run").task
+    angle = torch.tensor([0.0, 0.4])
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(2, 1, 2, 2)
+    jacobian = turn * torch.tensor([0.5, 0.6]).view(2, 1, 1, 1)
+    known = task.as_motion(torch.zeros(2, 1, 2), jacobian)
+    moved = product(known["affine"][1], inverse(known["affine"][0]))
+    assert torch.allclose(moved * upright(moved), 1.2 * turn[1], atol=1e-4)
+    view = View(torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 2), jacobian)
+    assert task.lessons(known, view)["covariances"] < 1e-5
 
 
 def test_the_avd_stage_moves_statistics_as_published(clips, tmp_path):

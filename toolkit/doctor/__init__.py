@@ -120,7 +120,7 @@ def _time(animator: Animator, frames: int | None, device: str | None) -> tuple[f
         ]
     minutes = seconds * frames / 60
     text = f"{minutes:.1f} minutes" if minutes >= 1 else f"{max(2, round(60 * minutes))} seconds"
-    what = f"About {text} on {where} ({frames} frames)."
+    what = f"About {text} on {where} for {frames} frames."
     if minutes < PATIENCE:
         return minutes, [Finding("ok", "time", what)]
     mend = "trim=(0, 10) for a first try" + ("" if place.type != "cpu" else "; a GPU is many times faster")

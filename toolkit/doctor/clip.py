@@ -39,8 +39,8 @@ def of_driver(driving: Any, info: Info, own: Face | None, backend: Any, trim: An
 
 
 def _words(clip: media.ClipInfo) -> str:
-    length = "" if clip.duration is None else f", {clip.duration:.1f} s"
-    return f"{clip.width} x {clip.height}, {float(clip.fps):.5g} frames a second{length}"
+    length = "" if clip.duration is None else f"{clip.duration:.1f} s"
+    return f"{clip.width} x {clip.height}, {f'{length}, ' if length else ''}{float(clip.fps):.5g} frames a second"
 
 
 def _file(clip: media.ClipInfo, trim: Any) -> Iterator[Finding]:

@@ -146,12 +146,11 @@ def _framing(faces: Sequence[Face], size: tuple[int, int], recipe: cropping.Reci
     aside = max(abs(face.box.centre[0] - width / 2), abs(face.box.centre[1] - height / 2)) / min(size)
     if near:
         return
-    where = "off centre and " if aside > ASIDE else ""
     share = face.box.width * face.box.height / (width * height)
     yield Finding(
         "hint",
         "picture",
-        f"The face is {where}{share:.0%} of the picture.",
+        f"The face is {'off centre and ' if aside > ASIDE else ''}{share:.0%} of the picture.",
         f'The model was trained on frames of the {recipe.what}: crop="auto", the default, cuts that out; the rest is '
         "not in the result.",
         "paste=True puts the moving face back into the whole picture",

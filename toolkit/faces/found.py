@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..translations import translate
 from .face import Box, Face, picked
 
 SHOWN = 640  # the longest side of a picture that a notebook is given
@@ -31,8 +32,9 @@ class Faces(Sequence[Face]):
         return self._faces[index]
 
     def __repr__(self) -> str:
-        lines = [f"{_counted(len(self), 'face', 'faces')}, found by {self.finder}"]
-        return "\n".join([*lines, *(f"{number}: {_words(face)}" for number, face in enumerate(self)), *self.notes])
+        lines = [f"{len(self)} {'face' if len(self) == 1 else 'faces'}, found by {self.finder}"]
+        lines += [f"{number}: {translate(_words(face))}" for number, face in enumerate(self)]
+        return "\n".join(map(translate, [*lines, *self.notes]))
 
     def drawn(self) -> np.ndarray:
         """The picture with boxes, landmarks and numbers, uint8 H x W x 3."""
@@ -114,14 +116,15 @@ class People(Sequence[Person]):
         return self._people[index]
 
     def __repr__(self) -> str:
-        lines = [f"{_counted(len(self), 'person', 'people')}, found by {self.finder}"]
+        lines = [f"{len(self)} {'person' if len(self) == 1 else 'people'}, found by {self.finder}"]
         for number, person in enumerate(self):
             lost = int(person.lost.sum())
             seen = f"lost in {lost} of {len(person)} frames" if lost else f"seen in all {len(person)} frames"
-            lines.append(f"{number}: {_words(person.face(person.best), person.box)}, {seen}")
+            where = translate(_words(person.face(person.best), person.box))
+            lines.append(f"{number}: {where}, {translate(seen)}")
         if self.cuts:
             lines.append(f"A new scene begins at {', '.join(f'{float(cut / self.fps):.2f} s' for cut in self.cuts)}.")
-        return "\n".join([*lines, *self.notes])
+        return "\n".join(map(translate, [*lines, *self.notes]))
 
     def drawn(self) -> np.ndarray:
         """One frame with boxes, landmarks and numbers, uint8 H x W x 3."""
@@ -176,13 +179,7 @@ def _png(picture: np.ndarray) -> bytes:
 def _words(face: Face, box: Box | None = None) -> str:
     """A face in words: how large, where, how sure."""
     box = box or face.box
-    turned = "" if face.frontality is None else f", frontality {face.frontality:.2f}"
-    points = "68 landmarks" if face.landmarks is not None else "box only"
-    return (
-        f"{box.width:.0f} x {box.height:.0f} pixels at ({box.x:.0f}, {box.y:.0f}), score {face.score:.2f}{turned}, "
-        f"{points}"
-    )
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+    more = [] if face.frontality is None else [f"frontality {face.frontality:.2f}"]
+    more.append("68 landmarks" if face.landmarks is not None else "box only")
+    where = f"{box.width:.0f} x {box.height:.0f} pixels at ({box.x:.0f}, {box.y:.0f})"
+    return f"{where}, score {face.score:.2f}, {', '.join(more)}"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, InputError
+from ..translations import translate
 from . import ffmpeg, stills
 from .fit import Fit, extend
 from .pictures import flatten
@@ -199,7 +200,7 @@ def _decode(
             )
         if count != span.limit and (status or _DAMAGE.search(said)):
             notes.append(f"{info.path} is damaged or cut off: {float(count / rate):.1f} s of it were read.")
-            warnings.warn(notes[-1], stacklevel=2)
+            warnings.warn(translate(notes[-1]), stacklevel=2)
     finally:
         process.kill()
 

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ConfigError
 from .fit import resize
+from .letters import font
 from .pictures import flatten
-
-if TYPE_CHECKING:
-    from PIL import ImageFont
 
 PAPER, INK = 255, (40, 40, 40)
 LARGEST = 4096  # pixels of a side: beyond it players give up
 LETTERS = 0.085  # height of the letters, of a cell's shorter side; at least LEAST pixels
 LEAST = 11
-# Pillow's own font has ASCII alone; for all else the usual fonts of Linux, Windows and macOS are tried.
-WIDE_FONTS = (
-    "NotoSansCJK-Regular.ttc",
-    "wqy-microhei.ttc",
-    "msyh.ttc",
-    "PingFang.ttc",
-    "DejaVuSans.ttf",
-    "LiberationSans-Regular.ttf",
-)
 
 
 class Grid:
@@ -91,20 +78,11 @@ def _word(text: str, letters: int, shape: tuple[int, int]) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     height, width = shape
-    while letters > LEAST and _font(text, letters).getlength(text) > width:
+    while letters > LEAST and font(text, letters).getlength(text) > width:
         letters -= 1
-    face, shown = _font(text, letters), text
+    face, shown = font(text, letters), text
     while len(shown) > 4 and face.getlength(shown) > width:
         shown = shown.removesuffix("...")[:-1] + "..."
     strip = Image.new("RGB", (width, height), (PAPER,) * 3)
     ImageDraw.Draw(strip).text((width / 2, height / 2), shown, INK, face, anchor="mm")
     return np.asarray(strip)
-
-
-def _font(text: str, pixels: int) -> ImageFont.FreeTypeFont:
-    from PIL import ImageFont
-
-    for name in () if text.isascii() else WIDE_FONTS:
-        with contextlib.suppress(OSError):
-            return ImageFont.truetype(name, pixels)
-    return ImageFont.load_default(pixels)

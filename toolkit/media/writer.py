@@ -6,7 +6,10 @@ import math
 import os
 import queue
 import threading
+import weakref
+from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -82,6 +85,9 @@ class Writer:
         self._result = partial(self.path)
         self._draft = self._result.with_suffix(".draft" + {".gif": ".mkv"}.get(self._kind, self._kind))
         self._palette, self._plain = self._result.with_suffix(".png"), self._result.with_suffix(".plain.gif")
+        self._temporary = self._result, self._draft, self._palette, self._plain
+        self._running: list[ffmpeg.Process] = []
+        weakref.finalize(self, _clear, self._running, self._temporary)  # also when Python ends in the middle
         self._trouble: Exception | None = None
         self._feeder = threading.Thread(target=self._feed, daemon=True)
 
@@ -152,8 +158,7 @@ class Writer:
             if self._feeder.is_alive():  # its next write fails, then it drops what waits
                 self._queue.put(None)
                 self._feeder.join()
-        for temporary in (self._result, self._draft, self._palette, self._plain):
-            temporary.unlink(missing_ok=True)
+        _clear([], self._temporary)
 
     def _checked(self, frames: np.ndarray) -> np.ndarray:
         """As N x H x W x C, ready for the container."""
@@ -186,6 +191,7 @@ class Writer:
             coding += draft if self.has_sound else [*ABOUT, "-movflags", "+faststart", ffmpeg.target(self._result)]
         # Not -framerate: from that ffmpeg guesses a "usual" rate, and 120000/1001 becomes 120.
         self._process = ffmpeg.Process([*raw, "-r", str(self.fps), "-i", "pipe:0", *coding], feed=True)
+        self._running.append(self._process)
         self._queue: queue.Queue[np.ndarray | None] = queue.Queue(max(2, AHEAD // (height * width * channels)))
         self._feeder.start()
 
@@ -243,3 +249,11 @@ class Writer:
         process.kill()
         said = process.complaint.rstrip(".")
         raise OutputError(f"{self.path} could not be written: {said}.", "Is the disk full?") from self._trouble
+
+
+def _clear(running: Iterable[ffmpeg.Process], temporary: Iterable[Path]) -> None:
+    """End what still writes, then remove what it wrote."""
+    for process in running:
+        process.kill()
+    for file in temporary:
+        file.unlink(missing_ok=True)

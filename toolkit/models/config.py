@@ -201,7 +201,7 @@ def _fit(value: Any, hint: Any, name: str, where: str) -> Any:
             (item,) = typing.get_args(kind)
             return [_fit(element, item, name, where) for element in value]
     words = {
-        int: f"a whole number from {least}",
+        int: f"a whole number from {least} on",
         float: "a number above 0",
         bool: "true or false",
         types.NoneType: "null",

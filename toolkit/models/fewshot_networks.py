@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..translations import translate
 from . import landmarks as drawing
 from .layers import map_moments, widths
 from .spectral import SpectralConv2d, fold_spectral
@@ -371,8 +372,11 @@ class Discriminator(Trunk):
             self.W_i = nn.Parameter(self.W_i.new_empty(kept.shape))
         old = [key for key in state_dict if key.startswith((f"{prefix}res.in1.", f"{prefix}res.in2."))]
         if old:
-            text = "This discriminator was saved before December 2019, with two norms that it has no longer: they are "
-            warnings.warn(text + "left out, and its scores differ from those it was trained for.", stacklevel=2)
+            text = (
+                "This discriminator was saved before December 2019, with two norms that it has no longer: they are "
+                "left out, and its scores differ from those it was trained for."
+            )
+            warnings.warn(translate(text), stacklevel=2)
         for key in old:
             del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -28,7 +28,6 @@ from .discriminator import MultiScaleDiscriminator
 from .layers import DenseMotion, Hourglass, WarpingGenerator, antialias, both
 from .motion import (
     Keypoints,
-    affine_grid,
     apply,
     expected_matrix,
     expected_position,
@@ -94,6 +93,7 @@ class DenseMotionNetwork(DenseMotion):
         scale_factor: float = 1,
         kp_variance: float = 0.01,
         align_corners: bool = False,
+        finer: int = 1,
     ) -> None:
         super().__init__(
             num_kp,
@@ -104,6 +104,7 @@ class DenseMotionNetwork(DenseMotion):
             estimate_occlusion_map,
             scale_factor,
             align_corners,
+            finer=finer,
         )
         self.kp_variance = kp_variance
 
@@ -111,13 +112,13 @@ class DenseMotionNetwork(DenseMotion):
         """A Gaussian at each keypoint."""
         return gaussians(motion["value"], height, width, self.kp_variance)
 
-    def local_motions(self, driving: Keypoints, source: Keypoints, height: int, width: int) -> Tensor:
+    def local_affine(self, driving: Keypoints, source: Keypoints) -> tuple[Tensor | None, Tensor]:
         """J (z - driving) + source for each keypoint."""
         to, origin = driving["value"].float(), source["value"].float()
         if "jacobian" not in driving:
-            return affine_grid(None, origin - to, height, width)
+            return None, origin - to
         matrix = product(source["jacobian"].float(), inverse(driving["jacobian"].float()))
-        return affine_grid(matrix, origin - apply(matrix, to), height, width)
+        return matrix, origin - apply(matrix, to)
 
 
 class Generator(WarpingGenerator):

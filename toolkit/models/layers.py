@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import ConfigError
-from .motion import Deformation, background_grid, warp
+from .motion import Deformation, affine_grid, axes, background_grid, resize, warp_each
 
 Norm = Callable[[int], nn.Module]
 STRIP = 256  # positions: a sum of so many in float32 is good to 1e-6
@@ -251,8 +251,9 @@ class DenseMotion(nn.Module):
     """The flow network of FOMM and MRAA: K + 1 local motions of the picture, the background's first, and where they act
     -> one flow, and what of the picture it hides.
 
-    A subclass says what a local motion is: `spots` and `local_motions`. deformed_source: the hourglass sees the picture
-    under each motion, not only where they act.
+    A subclass says what a local motion is: `spots` and `local_affine`. deformed_source: the hourglass sees the picture
+    under each motion, not only where they act. finer: scores are brought to so many times the hourglass's side before
+    one motion wins, so that borders between motions are as sharp as the finer map (1 in all that was published).
     """
 
     def __init__(
@@ -266,6 +267,7 @@ class DenseMotion(nn.Module):
         scale_factor: float,
         align_corners: bool,
         deformed_source: bool = True,
+        finer: int = 1,
     ) -> None:
         super().__init__()
         slot = 1 + num_channels if deformed_source else 1
@@ -275,15 +277,14 @@ class DenseMotion(nn.Module):
         self.down = antialias(num_channels, scale_factor)
         self.align_corners = align_corners
         self.deformed_source = deformed_source
+        self.finer = finer
 
     def spots(self, motion: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """Where the local motions act: B x K x height x width."""
         raise NotImplementedError
 
-    def local_motions(
-        self, driving: Mapping[str, Tensor], source: Mapping[str, Tensor], height: int, width: int
-    ) -> Tensor:
-        """The flow of each local motion: B x K x height x width x 2."""
+    def local_affine(self, driving: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+        """The local motions z -> A z + b: A B x K x 2 x 2 (None: the identity) and b B x K x 2, float32."""
         raise NotImplementedError
 
     def forward(
@@ -296,19 +297,24 @@ class DenseMotion(nn.Module):
         """small: `self.down` of the pictures, B x C x h x w. It and source may have one row for all rows of driving.
         background: B x 3 x 3, or None where it stands still.
 
-        Returns mask B x (K+1) x h x w, deformation B x h x w x 2, sparse_deformed B x (K+1) x C x h x w and
-        occlusion_map B x 1 x h x w where they are estimated.
+        Returns sparse_deformed B x (K+1) x C x h x w, and, h and w times `finer`, mask B x (K+1) x h x w, deformation
+        B x h x w x 2 and occlusion_map B x 1 x h x w where they are estimated.
         """
         height, width = small.shape[2:]
         motions = self.motions(driving, source, height, width, background)
         slots, out = self.heatmap(driving, source, height, width).to(small.dtype)[:, :, None], {}
         if self.deformed_source:
-            warped = warp(small, motions.flatten(1, 2), self.align_corners)  # the flows stacked: B x C x (K+1)h x w
-            out["sparse_deformed"] = warped.unflatten(2, (-1, height)).transpose(1, 2)  # B x (K+1) x C x h x w
+            out["sparse_deformed"] = warp_each(small, motions, self.align_corners)
             slots = torch.cat([slots, out["sparse_deformed"]], dim=2)
         mask, occlusion = both(self.hourglass(slots.flatten(1, 2)), self.mask, self.occlusion)
+        if self.finer > 1:
+            sides = self.finer * height, self.finer * width
+            mask, occlusion = (x if x is None else resize(x.float(), *sides, True) for x in (mask, occlusion))
         out["mask"] = mask.float().softmax(dim=1)
-        out["deformation"] = (out["mask"][..., None] * motions).sum(1)
+        if self.finer > 1:
+            out["deformation"] = self.mixed(out["mask"], driving, source, background)
+        else:
+            out["deformation"] = (out["mask"][..., None] * motions).sum(1)
         if occlusion is not None:
             out["occlusion_map"] = occlusion.float().sigmoid()
         return out
@@ -322,8 +328,29 @@ class DenseMotion(nn.Module):
         background: Tensor | None = None,
     ) -> Tensor:
         """The background's and the local motions: B x (K+1) x height x width x 2."""
-        local = self.local_motions(driving, source, height, width)
+        local = affine_grid(*self.local_affine(driving, source), height, width)
         return torch.cat([background_grid(background, len(local), height, width, local.device), local], dim=1)
+
+    def mixed(
+        self,
+        mask: Tensor,
+        driving: Mapping[str, Tensor],
+        source: Mapping[str, Tensor],
+        background: Tensor | None = None,
+    ) -> Tensor:
+        """The motions mixed by mask B x (K+1) x h x w: a flow B x h x w x 2. What is affine is mixed as matrices: for
+        a large map that is a fraction of the work.
+        """
+        height, width = mask.shape[2:]
+        matrix, offset = self.local_affine(driving, source)
+        if matrix is None:
+            matrix = torch.eye(2, device=mask.device).expand(*offset.shape, 2)
+        numbers = torch.cat([matrix.flatten(-2), offset], dim=-1)  # B x K x 6
+        a, b, c, d, e, f = torch.einsum("bkhw,bkn->nbhw", mask[:, 1:], numbers)
+        x, y = axes(height, width, mask.device)
+        flow = torch.stack([a * x + b * y + e, c * x + d * y + f], dim=-1)
+        still = background_grid(background, len(mask), height, width, mask.device)[:, 0]
+        return flow + mask[:, 0, ..., None] * still
 
     def heatmap(self, driving: Mapping[str, Tensor], source: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """Where something comes to and goes from: driving minus source spots, 0 for the background; B x (K+1) x height
@@ -449,13 +476,16 @@ class WarpingGenerator(nn.Module):
 class Disentangler(nn.Module):
     """The AVD network of MRAA and TPSMM ("animation via disentanglement"): numbers that describe who, and numbers that
     describe which pose, B x features each -> that character in that pose, B x features. Published keys.
+
+    width: of the widest layers, 1024 in all that was published.
     """
 
-    def __init__(self, features: int, id_bottle_size: int, pose_bottle_size: int) -> None:
+    def __init__(self, features: int, id_bottle_size: int, pose_bottle_size: int, width: int = 1024) -> None:
         super().__init__()
-        self.id_encoder = mlp(features, 256, 512, 1024, id_bottle_size)
-        self.pose_encoder = mlp(features, 256, 512, 1024, pose_bottle_size)
-        self.decoder = mlp(pose_bottle_size + id_bottle_size, 1024, 512, 256, features)
+        wide = (width // 4, width // 2, width)
+        self.id_encoder = mlp(features, *wide, id_bottle_size)
+        self.pose_encoder = mlp(features, *wide, pose_bottle_size)
+        self.decoder = mlp(pose_bottle_size + id_bottle_size, *reversed(wide), features)
 
     def forward(self, identity: Tensor, pose: Tensor) -> Tensor:
         """identity may have one row for all rows of pose. The result is float32 and not confined to any range."""

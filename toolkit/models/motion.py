@@ -132,6 +132,12 @@ def warp(picture: Tensor, flow: Tensor, align_corners: bool, padding: str = "zer
     return out.to(picture.dtype)
 
 
+def warp_each(pictures: Tensor, flows: Tensor, align_corners: bool) -> Tensor:
+    """Pictures B x C x H x W under each of M flows B x M x h x w x 2 -> B x M x C x h x w."""
+    stacked = warp(pictures, flows.flatten(1, 2), align_corners)  # the flows below each other: B x C x Mh x w
+    return stacked.unflatten(2, (flows.shape[1], -1)).transpose(1, 2)
+
+
 def _warp_pixels(picture: Tensor, flow: Tensor, align_corners: bool) -> Tensor:
     """`warp` for many channels, result in channels_last: each output pixel is a weighted sum of four rows of the table
     of source pixels.
@@ -332,6 +338,10 @@ class RandomTransform:
         if sigma_tps and points_tps:
             control = (sigma_tps * torch.randn(batch, 1, points_tps**2, generator=generator)).to(device)
         return RandomTransform(theta.to(device), control, euclidean)
+
+    def __getitem__(self, rows: slice) -> RandomTransform:
+        """The transforms of some rows."""
+        return RandomTransform(self.theta[rows], None if self.control is None else self.control[rows], self.euclidean)
 
     def _offsets(self, points: Tensor) -> Tensor:
         """Differences B x M x N x 2 to the control points."""

@@ -26,7 +26,6 @@ from .base import Animator, Config, Info, Motion, Source
 from .config import agreed, checked, count, encoder_of, frame_size, hourglass_of, read, scale_of
 from .layers import DenseMotion, Disentangler, Encoder, Hourglass, WarpingGenerator, antialias, widths
 from .motion import (
-    affine_grid,
     apply,
     axes,
     expected_matrix,
@@ -205,9 +204,14 @@ class AVDNetwork(Disentangler):
     """Regions of two identities -> the first's shape in the second's pose, {"shift", "affine", "covar"}."""
 
     def __init__(
-        self, num_regions: int, id_bottle_size: int = 64, pose_bottle_size: int = 64, revert_axis_swap: bool = True
+        self,
+        num_regions: int,
+        id_bottle_size: int = 64,
+        pose_bottle_size: int = 64,
+        revert_axis_swap: bool = True,
+        width: int = 1024,
     ) -> None:
-        super().__init__(6 * num_regions, id_bottle_size, pose_bottle_size)
+        super().__init__(6 * num_regions, id_bottle_size, pose_bottle_size, width)
         self.revert_axis_swap = revert_axis_swap
 
     def forward(self, identity: Regions, pose: Regions) -> dict[str, Tensor]:
@@ -246,6 +250,7 @@ class PixelwiseFlowPredictor(DenseMotion):
         use_deformed_source: bool = True,
         revert_axis_swap: bool = False,
         align_corners: bool = False,
+        finer: int = 1,
     ) -> None:
         super().__init__(
             num_regions,
@@ -257,6 +262,7 @@ class PixelwiseFlowPredictor(DenseMotion):
             scale_factor,
             align_corners,
             deformed_source=use_deformed_source,
+            finer=finer,
         )
         self.region_var = region_var
         self.use_covar_heatmap = use_covar_heatmap
@@ -268,19 +274,21 @@ class PixelwiseFlowPredictor(DenseMotion):
             return elliptic_gaussians(motion["shift"], motion["covar"], height, width)
         return gaussians(motion["shift"], height, width, self.region_var)
 
-    def local_motions(self, driving: Regions, source: Regions, height: int, width: int) -> Tensor:
+    def local_affine(self, driving: Regions, source: Regions) -> tuple[Tensor | None, Tensor]:
         """M (z - driving) + source for each region, M = affine_source affine_driving^-1."""
         to, origin = driving["shift"].float(), source["shift"].float()
         if "affine" not in driving:
-            return affine_grid(None, origin - to, height, width)
+            return None, origin - to
         matrix = product(source["affine"].float(), inverse(driving["affine"].float()))
         if self.revert_axis_swap:
             matrix = matrix * upright(matrix)
-        return affine_grid(matrix, origin - apply(matrix, to), height, width)
+        return matrix, origin - apply(matrix, to)
 
 
 class Generator(WarpingGenerator):
-    """The generator with the published arguments."""
+    """The generator with the published arguments. resize_corners: see WarpingGenerator; False in all that was
+    published.
+    """
 
     flow_network = "pixelwise_flow_predictor"
 
@@ -296,6 +304,7 @@ class Generator(WarpingGenerator):
         skips: bool = False,
         revert_axis_swap: bool = True,
         align_corners: bool = False,
+        resize_corners: bool = False,
     ) -> None:
         flow = None
         if pixelwise_flow_predictor_params is not None:
@@ -315,6 +324,7 @@ class Generator(WarpingGenerator):
             num_bottleneck_blocks,
             align_corners,
             skips,
+            resize_corners,
         )
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
 from ..headpose import euler, head_pose
+from ..translations import translate
 from .base import Animator, Config, Info, Motion, Source
 from .config import checked, count, parts_of
 from .layers import instance_norm
@@ -569,10 +570,10 @@ class THA(Animator):
         if not self._said and bool(beyond.any()):
             row, number = beyond.nonzero()[0].tolist()
             value, name = float(pose[row, number]), NAMES[number]
-            warnings.warn(
+            text = (
                 f"A pose leaves the range that the model was trained for ({name} is {value:.2f}, the range "
-                f"{int(low[number])} … {int(high[number])}) and is clamped to it. This is said once.",
-                stacklevel=3,
+                f"{int(low[number])} … {int(high[number])}) and is clamped to it. This is said once."
             )
+            warnings.warn(translate(text), stacklevel=3)
             self._said = True
         return torch.minimum(torch.maximum(pose, low), high)

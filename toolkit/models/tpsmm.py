@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
+from . import fomm
 from .base import Animator, Config, Info, Motion, Source
 from .config import agreed, checked, count, frame_size, hourglass_of, read, scale_of
 from .layers import (
@@ -45,10 +46,11 @@ from .motion import (
     background_grid,
     gaussians,
     precise,
+    resize,
     shape_distance,
     thin_plate,
     transfer_keypoints,
-    warp,
+    warp_each,
     weakened,
 )
 
@@ -114,13 +116,22 @@ class ResNet18(nn.Module):
 class KPDetector(nn.Module):
     """Pictures B x C x H x W -> {"value": B x 5K x 2}, keypoints in -1 … 1, five in turn for each of K splines;
     float32.
+
+    heatmaps: the arguments of FOMM's detector, which then stands in for the ResNet (None in all that was published): a
+    point that is the mean of a heatmap is found by a network of a tenth the size.
     """
 
-    def __init__(self, num_tps: int, num_channels: int = 3) -> None:
+    def __init__(self, num_tps: int, num_channels: int = 3, heatmaps: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.fg_encoder = ResNet18(num_channels, 2 * POINTS * num_tps)
+        self.heatmaps = None
+        if heatmaps is None:
+            self.fg_encoder = ResNet18(num_channels, 2 * POINTS * num_tps)
+        else:
+            self.heatmaps = fomm.KPDetector(num_kp=POINTS * num_tps, num_channels=num_channels, **heatmaps)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        if self.heatmaps is not None:
+            return self.heatmaps(pictures)
         return {"value": (2 * self.fg_encoder(pictures).sigmoid() - 1).unflatten(1, (-1, 2))}
 
 
@@ -145,8 +156,8 @@ class BGMotionPredictor(nn.Module):
 class AVDNetwork(Disentangler):
     """Keypoints of two identities, B x 5K x 2 each -> the first's character in the second's pose, B x 5K x 2."""
 
-    def __init__(self, num_tps: int, id_bottle_size: int = 64, pose_bottle_size: int = 64) -> None:
-        super().__init__(2 * POINTS * num_tps, id_bottle_size, pose_bottle_size)
+    def __init__(self, num_tps: int, id_bottle_size: int = 64, pose_bottle_size: int = 64, width: int = 1024) -> None:
+        super().__init__(2 * POINTS * num_tps, id_bottle_size, pose_bottle_size, width)
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         return super().forward(source.flatten(1), driving.flatten(1)).unflatten(1, (-1, 2))
@@ -189,7 +200,10 @@ def dropped_softmax(logits: Tensor, keep: Tensor) -> Tensor:
 
 
 class DenseMotionNetwork(nn.Module):
-    """The picture (down-sampled) and two sets of keypoints -> one flow, and masks of what it hides."""
+    """The picture (down-sampled) and two sets of keypoints -> one flow, and masks of what it hides.
+
+    finer: see `layers.DenseMotion`.
+    """
 
     def __init__(
         self,
@@ -202,6 +216,7 @@ class DenseMotionNetwork(nn.Module):
         multi_mask: bool = False,
         kp_variance: float = 0.01,
         align_corners: bool = True,
+        finer: int = 1,
     ) -> None:
         super().__init__()
         self.down = antialias(num_channels, scale_factor)
@@ -218,6 +233,7 @@ class DenseMotionNetwork(nn.Module):
         self.occlusion = nn.ModuleList(nn.Conv2d(look, 1, 7, padding=3) for look in looks)
         self.kp_variance = kp_variance
         self.align_corners = align_corners
+        self.finer = finer
 
     def forward(
         self,
@@ -232,17 +248,20 @@ class DenseMotionNetwork(nn.Module):
         background: B x 3 x 3, or None where it stands still. dropout (training): the share of splines left out at
         random; uniform: the numbers in 0..1 that decide, B x (K+1), drawn if None.
 
-        Returns sparse_deformed B x (K+1) x C x h x w, contribution B x (K+1) x h x w, deformation B x h x w x 2, and
-        occlusion_maps, a list of B x 1 x … from coarse to fine: H/8, H/4, H/2, H, or one of h x w.
+        Returns sparse_deformed B x (K+1) x C x h x w, contribution B x (K+1) x h x w and deformation B x h x w x 2 (h
+        and w times `finer`), and occlusion_maps, a list of B x 1 x … from coarse to fine: H/8, H/4, H/2, H, or one as
+        large as contribution.
         """
         height, width = small.shape[2:]
         motions = self.motions(driving, source, height, width, background)
-        warped = warp(small, motions.flatten(1, 2), self.align_corners)  # the K+1 flows stacked: B x C x (K+1)h x w
-        warped = warped.unflatten(2, (-1, height)).transpose(1, 2)  # B x (K+1) x C x h x w
+        warped = warp_each(small, motions, self.align_corners)
         heatmap = self.heatmap(driving, source, height, width).to(warped.dtype)
         seen = self.hourglass.encoder(torch.cat([heatmap, warped.flatten(1, 2)], dim=1))
         seen = self.hourglass.decoder(seen)  # coarse to fine
         logits = self.maps(seen[-1]).float()
+        if self.finer > 1:
+            sides = self.finer * height, self.finer * width
+            logits, motions = resize(logits, *sides, True), self.motions(driving, source, *sides, background)
         if dropout:
             uniform = torch.rand(logits.shape[:2], device=logits.device) if uniform is None else uniform
             still = torch.arange(logits.shape[1], device=logits.device) == 0  # the background is always kept
@@ -252,11 +271,14 @@ class DenseMotionNetwork(nn.Module):
         for block in self.up:
             seen = [*seen, block(seen[-1])]
         seen = seen[-len(self.occlusion) :]
+        hidden = [look(x).float() for look, x in zip(self.occlusion, seen, strict=True)]
+        if len(hidden) == 1:
+            hidden = [resize(hidden[0], *logits.shape[2:], True)]
         return {
             "sparse_deformed": warped,
             "contribution": contribution,
             "deformation": (contribution[..., None] * motions).sum(1),
-            "occlusion_maps": [look(x).float().sigmoid() for look, x in zip(self.occlusion, seen, strict=True)],
+            "occlusion_maps": [scores.sigmoid() for scores in hidden],
         }
 
     def heatmap(self, driving: Keypoints, source: Keypoints, height: int, width: int) -> Tensor:
@@ -417,6 +439,11 @@ def sections(config: Config) -> dict[str, dict[str, Any]]:
             out[part] = checked(constructor, found.get(part, {}), part)
             out[part].pop("align_corners", None)  # not of the configuration: the same weights may be sampled either way
     agreed(out, ("num_tps", "num_channels", "multi_mask"))
+    detector = out["kp_detector"]
+    if detector["heatmaps"] is not None:
+        given = {"num_kp": POINTS * detector["num_tps"], "num_channels": detector["num_channels"]}
+        found = checked(fomm.KPDetector, {**detector["heatmaps"], **given}, "kp_detector.heatmaps")
+        detector["heatmaps"] = {name: value for name, value in found.items() if name not in given}
     return out
 
 
@@ -521,13 +548,14 @@ class TPSMM(Animator):
             more = {"align_corners": self.align_corners} if warps else {}
             self.add_module(part, constructor(**self.config[part], **more) if part in self.config else None)
         dense, inpainting = self.config["dense_motion_network"], self.config["inpainting_network"]
-        stride = int(1 / dense["scale_factor"])
+        looks = [part for part in (self.config["kp_detector"]["heatmaps"], dense) if part]
+        sides = [int(1 / part["scale_factor"]) * 2 ** part["num_blocks"] for part in looks]
         domain, crop, side = DOMAINS.get(name, ("", "face", 64))
         self.info = Info(
             model=self.family,
             config=name,
-            size=frame_size(config) or side * stride,
-            multiple=math.lcm(stride * 2 ** dense["num_blocks"], 2 ** inpainting["num_down_blocks"]),
+            size=frame_size(config) or side * int(1 / dense["scale_factor"]),
+            multiple=math.lcm(2 ** inpainting["num_down_blocks"], *sides),
             channels=inpainting["num_channels"],
             modes=("absolute", "relative", "avd") if "avd_network" in self.config else ("absolute", "relative"),
             mode="relative",

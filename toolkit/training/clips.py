@@ -25,8 +25,10 @@ from PIL import Image
 from .. import media
 from ..errors import InputError, ToolkitError
 from ..media.stills import pictures_in
+from ..translations import translate
 from .augment import augmented
 from .data import Batch, View
+from .parts import WHOLE, Part
 from .recipe import Clips, Recipe, Stage
 
 Choice = Callable[[int], Sequence[int]]  # how many frames there are -> the numbers of those wanted
@@ -59,7 +61,7 @@ def split(folder: str | Path) -> tuple[list[Path], list[Path]]:
         kept = -(-len(found) // 5) if len(found) > 1 else 0
         train, test = (sorted(found[i] for i in part) for part in (order[kept:], order[:kept]))
         if len(found) == 1:
-            LOG.warning("%s is the only clip: it is for training and testing.", found[0])
+            LOG.warning(translate(f"{found[0]} is the only clip: it is for training and testing."))
             test = train
     if not train or not test:
         raise InputError(f"There is no clip in {root / 'train' if test else root}.", layout)
@@ -168,7 +170,8 @@ class Reader:
     def _note(self, size: tuple[int, int], side: int, path: Path) -> None:
         if tuple(size) != (side, side) and not self._told:
             self._told = True
-            LOG.warning("%s is %d x %d pixels; clips are cut and scaled to %d.", path, size[1], size[0], side)
+            text = f"{path} is {size[1]} x {size[0]} pixels; clips are cut and scaled to {side}."
+            LOG.warning(translate(text))
 
 
 def _picture(path: Path) -> np.ndarray:
@@ -204,19 +207,23 @@ class ClipPairs:
         self.reader = Reader(clips.memory * 1e9)
         workers = clips.workers or min(8, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="clips")
-        self._coming: dict[tuple[int, int, int], list[Future]] = {}
+        self._coming: dict[tuple[int, int, int, Part], list[Future]] = {}
         self._held: dict[tuple[int, int], Batch] = {}
 
-    def batch(self, step: int, size: int, rows: int, cross: float = 0.0) -> Batch:
-        """Source and driving frame of `rows` clips. (cross is for puppets: of a clip no true answer is known.)"""
+    def batch(self, step: int, size: int, rows: int, cross: float = 0.0, part: Part = WHOLE) -> Batch:
+        """Source and driving frame of `rows` clips, or of a part of them. (cross is for puppets: of a clip no true
+        answer is known.)
+        """
         for number in range(step, step + AHEAD):
-            if (number, size, rows) not in self._coming:
-                some = [self._pool.submit(self._row, number * rows + row, size) for row in range(rows)]
-                self._coming[number, size, rows] = some
-        for key in [key for key in self._coming if key[1:] != (size, rows) or not step <= key[0] < step + AHEAD]:
-            for future in self._coming.pop(key):
-                future.cancel()
-        return self._batch([future.result() for future in self._coming.pop((step, size, rows))])
+            if (number, size, rows, part) not in self._coming:
+                some = [self._pool.submit(self._row, number * rows + row, size) for row in range(rows)[part.rows]]
+                self._coming[number, size, rows, part] = some
+        for key in list(self._coming):
+            number, *shape, other = key
+            if shape != [size, rows] or other.of != part.of or not step <= number < step + AHEAD:
+                for future in self._coming.pop(key):
+                    future.cancel()
+        return self._batch([future.result() for future in self._coming.pop((step, size, rows, part))])
 
     def close(self) -> None:
         """Make nothing more ahead; the threads end."""
@@ -269,8 +276,9 @@ class ClipPairs:
             except (ToolkitError, OSError, ValueError) as error:
                 with self._telling:  # a thread that finds it told can rely on that
                     if path not in self.broken:
-                        self.broken[path] = str(error)
-                        LOG.warning("Left out: %s", error if path.name in str(error) else f"{path}: {error}")
+                        self.broken[path] = f"{error}"
+                        said = error if path.name in f"{error}" else f"{path}: {error}"
+                        LOG.warning(translate(f"Left out: {said}"))
         return None
 
     def _none(self, paths: Sequence[Path]) -> InputError:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import puppets
+from .parts import WHOLE, Part
 from .recipe import Data
 
 HELD_OUT = 900_000_000  # seeds from here on are for evaluation, below it for training
@@ -37,7 +38,7 @@ class View:
     def __len__(self) -> int:
         return len(self.picture)
 
-    def __getitem__(self, rows: Tensor) -> View:
+    def __getitem__(self, rows: Tensor | slice) -> View:
         picked = View(*(None if tensor is None else tensor[rows] for tensor in self._tensors()))
         if picked.picture.dtype == torch.uint8:
             picked = dataclasses.replace(picked, picture=picked.picture.float() / 255)
@@ -126,27 +127,26 @@ class Puppets:
         """The random numbers of one step."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + step)
 
-    def batch(self, step: int, size: int, rows: int, cross: float = 0.0) -> Batch:
-        """`rows` samples, the first round(cross * rows) of them with another character as the driver."""
+    def batch(self, step: int, size: int, rows: int, cross: float = 0.0, part: Part = WHOLE) -> Batch:
+        """`rows` samples, or a part of them, the first round(cross * rows) with another character as the driver."""
         data, random = self.data, self.generator(step)
         view = self.chunk(self._number(step, rows), size)
 
         def number(below: int) -> Tensor:
             return torch.randint(below, (rows,), generator=random)
 
-        is_cross = torch.arange(rows) < round(cross * rows)
+        crossed = torch.arange(rows) < round(cross * rows)
         group = number(data.characters // data.group) * data.group
         member = number(data.group)
-        other = torch.where(is_cross, (member + 1 + number(max(1, data.group - 1))) % data.group, member)
+        other = torch.where(crossed, (member + 1 + number(max(1, data.group - 1))) % data.group, member)
         begin = number(data.poses)
         now = (begin + 1 + number(data.poses - 1)) % data.poses
 
         def pick(who: Tensor, when: Tensor) -> View:
-            return view[((group + who) * data.poses + when).to(self.device)]
+            return view[((group + who) * data.poses + when)[part.rows].to(self.device)]
 
-        return Batch(
-            pick(member, begin), pick(member, now), pick(other, begin), pick(other, now), is_cross.to(self.device)
-        )
+        views = (pick(who, when) for who in (member, other) for when in (begin, now))
+        return Batch(*views, crossed[part.rows].to(self.device))
 
     def views(self, step: int, size: int, rows: int, per_character: int = 1) -> tuple[View, Tensor]:
         """`rows` pictures of rows / per_character different characters, and the number of the character of each row."""

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..models.layers import antialias
-from ..models.motion import Deformation
+from ..models.motion import Deformation, warp_each
 from . import losses as loss
 from . import regions
 from .data import HELD_OUT, Batch, Puppets, View, distort
+from .parts import WHOLE, Part, randn
 from .published import Found, Reenactment, dropped
 from .recipe import Stage
 from .window import WindowedDeformation, Windows
@@ -72,16 +73,20 @@ class Drawn(Reenactment):
 
     def _look(self, size: int) -> None:
         if self.looks and self.draws:
-            for network in (self.modules[self.detector], self.flow):
+            for network in self.eyes():
                 network.down = antialias(3, MAP / size).to(self.device)
 
-    def batch(self, stage: Stage, step: int) -> Batch | View | Tensor:
+    def eyes(self) -> list[nn.Module]:
+        """The networks that look at MAP x MAP."""
+        return [self.modules[self.detector], self.flow]
+
+    def batch(self, stage: Stage, step: int, part: Part = WHOLE) -> Batch | View | Tensor:
         if stage.train == (self.detector,) and stage.keypoints == "true":
             view, _ = self.data.views(step, stage.size, stage.batch)
-            return dataclasses.replace(view, picture=distort(view.picture, self.data.generator(step)))
+            return dataclasses.replace(view, picture=distort(view.picture, self.data.generator(step)))[part.rows]
         if stage.part == "copy":
-            return self.data.crops(step, stage.size, stage.batch, stage.crop)
-        return super().batch(stage, step)
+            return self.data.crops(step, stage.size, stage.batch, stage.crop)[part.rows]
+        return super().batch(stage, step, part)
 
     def losses(self, batch: Batch | View | Tensor, stage: Stage) -> dict[str, Tensor]:
         if stage.part == "copy":
@@ -132,25 +137,43 @@ class Drawn(Reenactment):
         return self._pictures(copy, pictures, None, stage)
 
     def _flow(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        """The dense motion alone learns to choose motions and what to keep, on its own small pictures: 20 times as
-        fast.
+        """The dense motion alone learns to choose motions and what to keep, on pictures as small as its maps: many
+        times as fast.
         """
         found, weights = self.keypoints(batch, stage), stage.weights
-        small, wanted = (self.flow.down(view.picture) for view in (batch.source, batch.target))
+        small = self.flow.down(batch.source.picture)
         out = self.move({"small": self._laid(small)}, found, dropped(stage, batch.progress))
-        deformed = self.network.deformation(out).warped(small)
+        wanted = self._shrunk(batch.target.picture, out)
+        deformed = self.network.deformation(out).warped(self._shrunk(batch.source.picture, out))
         by_region = regions.weights(batch.target.landmarks, *wanted.shape[2:], stage.regions)
         total = {
-            "selection": loss.selection(out["mask"], out["sparse_deformed"], wanted, by_region),
+            "selection": loss.selection(out["mask"], self._tried(out, found, batch), wanted, by_region),
             "deformed": loss.pyramid_l1(deformed, wanted, by_region),
-            "keeping": loss.keeping(out["occlusion_map"], deformed, wanted, None),
+            "keeping": loss.keeping(out["occlusion_map"], deformed, wanted, None, stage.painted),
             "following": self._following(out, found, batch),
         }
         return {name: weights[name] * value for name, value in total.items() if name in weights}
 
-    def _following(self, out: Mapping[str, Tensor], found: Found, batch: Batch) -> Tensor:
+    def _shrunk(self, pictures: Tensor, out: Mapping[str, Tensor]) -> Tensor:
+        """Pictures at the size of the maps that say which motion wins."""
         side = out["mask"].shape[2:]
-        motions = self.flow.motions(found["driving"], found["source"], *side, found.get("background"))
+        return self.flow.down(pictures) if side[0] <= MAP else nn.functional.adaptive_avg_pool2d(pictures, side)
+
+    def _candidates(self, out: Mapping[str, Tensor], found: Found) -> Tensor:
+        """The flows of all motions at that size."""
+        side = out["mask"].shape[2:]
+        return self.flow.motions(found["driving"], found["source"], *side, found.get("background"))
+
+    @torch.no_grad()
+    def _tried(self, out: Mapping[str, Tensor], found: Found, batch: Batch) -> Tensor:
+        """The source under each motion at that size."""
+        if out["sparse_deformed"].shape[-2:] == out["mask"].shape[-2:]:
+            return out["sparse_deformed"]
+        candidates = self._candidates(out, found)
+        return warp_each(self._shrunk(batch.source.picture, out), candidates, self.flow.align_corners)
+
+    def _following(self, out: Mapping[str, Tensor], found: Found, batch: Batch) -> Tensor:
+        motions = self._candidates(out, found)
         return loss.following(out["mask"], motions, batch.source.landmarks, batch.target.landmarks)
 
     # ------------------------------------------------------------------ keypoints
@@ -164,7 +187,8 @@ class Drawn(Reenactment):
             source, driving, reference = (
                 self.known(view, stage.noise) for view in (batch.source, batch.driving, batch.reference)
             )
-            out = {"source": source, "driving": self.moved(source, driving, reference, batch.cross)}
+            moved = self.moved(source, driving, reference, batch.cross)
+            out = {"source": source, "driving": moved, "moving": driving}
             if learns:  # it learns beside: the generator need not wait for it
                 seen = distort(batch.driving.picture, torch.Generator().manual_seed(int(torch.randint(2**31, ()))))
                 out["taught"] = [(self.find(seen), batch.driving)]
@@ -178,12 +202,17 @@ class Drawn(Reenactment):
             out["taught"] = [(out["source"], batch.source), (out["moving"], batch.driving)]
         return out
 
+    def posed(self, batch: Batch, stage: Stage) -> tuple[dict[str, Tensor], ...]:
+        if stage.keypoints != "true":
+            return super().posed(batch, stage)
+        return tuple(self.known(view, stage.noise) for view in (batch.source, batch.driving, batch.target))
+
     def known(self, view: View, noise: float = 0.0) -> dict[str, Tensor]:
         """The anchors of puppets as a perfect detector would find them, or one that errs by `noise`."""
         value, jacobian = to_grid(view.points), view.jacobian
         if noise:
-            value = value + noise * torch.randn(value.shape).to(value)
-            jacobian = jacobian + 4 * noise * torch.randn(jacobian.shape).to(jacobian)
+            value = value + noise * randn(*value.shape).to(value)
+            jacobian = jacobian + 4 * noise * randn(*jacobian.shape).to(jacobian)
         return self.as_motion(value, jacobian)
 
     # ------------------------------------------------------------------ losses
@@ -201,15 +230,16 @@ class Drawn(Reenactment):
         """What puppets tell of the motions: which fit, and what the source warped by them should look like."""
         weights, wanted, total = stage.weights, batch.target.picture, {}
         if "selection" in weights or "keeping" in weights:
-            down = self.flow.down
-            small, coarse = down(wanted), by_region
+            small, coarse = self._shrunk(wanted, out), by_region
             if coarse is not None:
                 coarse = nn.functional.adaptive_avg_pool2d(coarse, small.shape[2:])
         if "selection" in weights:
-            fit = loss.selection(out["mask"], out["sparse_deformed"], small, coarse)
+            fit = loss.selection(out["mask"], self._tried(out, found, batch), small, coarse)
             total["selection"] = weights["selection"] * fit
         if "keeping" in weights:
-            kept = loss.keeping(out["occlusion_map"], down(out["deformed"].detach()), small, coarse)
+            kept = loss.keeping(
+                out["occlusion_map"], self._shrunk(out["deformed"].detach(), out), small, coarse, stage.painted
+            )
             total["keeping"] = weights["keeping"] * kept
         if "following" in weights:
             total["following"] = weights["following"] * self._following(out, found, batch)
@@ -259,21 +289,20 @@ class Drawn(Reenactment):
         return out
 
     def sheet(self) -> Any:
-        """Rows of source, driver, truth, deformed source, occlusion, result: four in the same identity, four across."""
-        from .sheets import grid
+        """The published grid of eight held-out pairs, four of them of one character; while the detector learns alone,
+        what it finds and what is known.
+        """
+        from .sheets import motions
 
         if not self.draws:
             return super().sheet()
-        batch, stage = self._held_out(16), self.stage
-        if stage.train == (self.detector,):
-            return None
+        batch, rows = self._held_out(16), [0, 1, 2, 3, 8, 9, 10, 11]
+        if self.stage.train != (self.detector,):
+            return self._preview(batch, rows)
+        pictures, known = batch.driving.picture[rows], self.known(batch.driving)
         with torch.no_grad():
-            out = self._shown(batch)
-        rows = [0, 1, 2, 3, 8, 9, 10, 11]
-        columns = [batch.source.picture, batch.driving.picture, batch.target.picture, out["deformed"]]
-        occlusion = nn.functional.interpolate(out["occlusion_map"], batch.source.picture.shape[2:])
-        columns += [occlusion.expand(-1, 3, -1, -1), out["prediction"]]
-        return grid([[column[row] for column in columns] for row in rows])
+            found = self.find(pictures)
+        return motions(pictures, {"found": found, "known": {name: x[rows] for name, x in known.items()}}, self.places)
 
     def _held_out(self, rows: int) -> Batch:
         """Half cross, half same identity, of characters that training never sees, at the stage's size."""
@@ -297,7 +326,7 @@ def blots(pictures: Tensor, share: float = 0.35, finest: int = 8) -> Tensor:
     rows, height, width = len(pictures), pictures.shape[2] // 4, pictures.shape[3] // 4
     noise = torch.zeros(rows, 1, height, width)
     for count in (finest, finest // 2):
-        coarse = torch.randn(rows, 1, count, count)
+        coarse = randn(rows, 1, count, count)
         noise += nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
     level = noise.flatten(1).quantile(share, dim=1).view(-1, 1, 1, 1)
     return ((noise - level) * 5).sigmoid().to(pictures)

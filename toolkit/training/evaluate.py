@@ -23,6 +23,7 @@ from torch import Tensor
 from .. import metrics, puppets
 from ..errors import ConfigError
 from ..models.base import Animator
+from ..translations import translate
 from . import regions
 from .data import HELD_OUT, draw
 
@@ -56,7 +57,7 @@ class Evaluation:
     def __str__(self) -> str:
         head = ("", "model", "not moving", "nearest pose", "model / not moving", "nearest / not moving")
         lines = [
-            f"{self.model}: {self.characters} held-out drawn characters, L1 in 0…1",
+            translate(f"{self.model}: {self.characters} held-out drawn characters, L1 in 0…1"),
             "",
             _row(head),
             _row(["---"] * len(head)),
@@ -66,20 +67,19 @@ class Evaluation:
                 row = self.l1[kind][region]
                 figures = [f"{row[name]:.4f}" for name in ("model", "still", "nearest")]
                 shares = [f"{row[name] / row['still']:.2f}" for name in ("model", "nearest")]
-                lines.append(_row([f"{words}, {region}", *figures, *shares]))
+                lines.append(_row([f"{translate(words)}, {translate(region)}", *figures, *shares]))
         lines.append("")
         for kind, words in (("same", "same identity"), ("cross", "cross identity")):
             seen = self.openness[kind]
-            lines.append(
-                f"openness seen against wanted, {words}: correlation mouth {seen['mouth']:.2f}, eyes {seen['eyes']:.2f}"
-            )
+            told = f"correlation mouth {seen['mouth']:.2f}, eyes {seen['eyes']:.2f}"
+            lines.append(translate(f"openness seen against wanted, {words}: {told}"))
         if self.sha256:
             lines.append(f"sha256 {self.sha256}")
         return "\n".join(lines)
 
 
 def _row(cells: Any) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+    return "| " + " | ".join(translate(str(cell)) for cell in cells) + " |"
 
 
 def evaluate(

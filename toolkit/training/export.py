@@ -110,7 +110,7 @@ def _adopt(animator: Animator, weights: Mapping[str, Tensor], checkpoint: Path) 
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} can't be read ({error}).", "Give the run as it was.") from None
     if amount:
-        from .loop import TASKS
+        from .task import TASKS
 
         getattr(import_module(f".{task}", __package__), TASKS[task]).sharpen(animator, amount)
 

@@ -17,7 +17,7 @@ from .recipe import Stage
 
 
 class FommTask(Drawn):
-    """The task of the recipes with task = "fomm". See `loop.Task`."""
+    """The task of the recipes with task = "fomm". See `task.Task`."""
 
     family = "fomm"
     _step: dict[str, Any]  # of the last forward pass: what the discriminator's turn needs

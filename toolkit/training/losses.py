@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..models.motion import Deformation, RandomTransform, inverse, product
 from ..models.mraa import upright
+from .parts import rand
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 Weights = float | Sequence[float]
@@ -41,7 +42,7 @@ def perceptual(
             wanted = features(truth[level])
         for weight, map_, target in zip(_each(weights, len(wanted)), features(picture), wanted, strict=True):
             if weight:
-                total = total + weight * (map_.float() - target.float()).abs().mean()
+                total = total + weight * (map_ - target).abs().mean(dtype=torch.float32)
     return total
 
 
@@ -175,7 +176,6 @@ def keeping(
     truth: Tensor,
     weight: Tensor | None,
     painted: float = 0.12,
-    soft: float = 0.03,
 ) -> Tensor:
     """Cross-entropy of an occlusion map B x 1 x h x w with what it should be if painting erred by `painted`
     everywhere: keep the warped picture where that errs less, have the rest painted. deformed, truth: B x C x h x w,
@@ -184,7 +184,7 @@ def keeping(
     """
     with torch.no_grad():
         error = F.avg_pool2d((deformed.float() - truth.float()).abs().mean(1, keepdim=True), 3, 1, 1)
-        wanted = ((painted - error) / soft).sigmoid()
+        wanted = ((painted - error) / (painted / 4)).sigmoid()
     kept, lost = (x.float().clamp(min=1e-6).log() for x in (occlusion, 1 - occlusion))
     return weighted_mean(-wanted * kept - (1 - wanted) * lost, weight)
 
@@ -222,7 +222,7 @@ def following(mask: Tensor, motions: Tensor, source: Tensor, target: Tensor, sha
     """
     rows, count, height, width = mask.shape
     pairs = torch.tensor(SPANS, device=mask.device)
-    share = torch.rand(rows, len(pairs), 1, device=mask.device)
+    share = rand(rows, len(pairs), 1, device=mask.device)
 
     def places(points: Tensor, side: Tensor) -> Tensor:
         ends = points[:, pairs]

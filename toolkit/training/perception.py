@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..models.perception import SIZE, Crops, Perception, boxes, decoded, middles, overlaps
 from .data import HELD_OUT, Puppets, View, distort
+from .parts import WHOLE, Part
 from .recipe import Recipe, Stage
 from .scenes import SEEN, Painter, Scenes
 
@@ -34,7 +35,7 @@ class Windows:
 
 
 class PerceptionTask:
-    """The task of the recipes with task = "perception". See `loop.Task`."""
+    """The task of the recipes with task = "perception". See `task.Task`."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -48,24 +49,25 @@ class PerceptionTask:
     def prepare(self, stage: Stage) -> None:
         """Nothing depends on the stage."""
 
-    def batch(self, stage: Stage, step: int) -> dict[str, Any]:
+    def batch(self, stage: Stage, step: int, part: Part = WHOLE) -> dict[str, Any]:
         """What the parts that learn are shown. Heads: two pictures each of batch / 2 characters. The detector: scenes,
         at every other step twice as many of half the side, with few and large faces; some are larger than its reach, so
-        that it learns that an eye is no face. The aligner: crops of scenes.
+        that it learns that an eye is no face. The aligner: crops of scenes. A part is a smaller batch of its own.
         """
+        odd, step, rows = step % 2, step * part.of + part.number, part.count(stage.batch)
         random, shown = self.data.generator(step), {}
         if "detector" in stage.train:
-            if step % 2:
-                shown["scenes"] = self.painter.scenes(step, stage.size // 2, 2 * stage.batch, 2, (25, 140))
+            if odd:
+                shown["scenes"] = self.painter.scenes(step, stage.size // 2, 2 * rows, 2, (25, 140))
             else:
-                shown["scenes"] = self.painter.scenes(step, stage.size, stage.batch, faces=(11, 320))
+                shown["scenes"] = self.painter.scenes(step, stage.size, rows, faces=(11, 320))
         if "aligner" in stage.train:
-            scenes = self.painter.scenes(step, stage.size, max(1, stage.batch // 3), faces=(22, 170))
+            scenes = self.painter.scenes(step, stage.size, max(1, rows // 3), faces=(22, 170))
             with torch.no_grad():
                 claimed = decoded(self.network.detector(self._laid(scenes.picture)), least=0.05, most=8)
-            shown["windows"] = windows(scenes, stage.batch, random, [boxes.cpu() for _, boxes in claimed])
+            shown["windows"] = windows(scenes, rows, random, [boxes.cpu() for _, boxes in claimed])
         if "eyes" in stage.train:
-            view, who = self.data.views(step, stage.size, stage.batch, per_character=2)
+            view, who = self.data.views(step, stage.size, rows, per_character=2)
             shown["heads"] = dataclasses.replace(view, picture=distort(view.picture, random)), who
         return shown
 

@@ -32,6 +32,7 @@ from .prepared import JOURNAL, Journal, Prepared
 from .sources import RawClip, free, listed, named
 
 WAITING = ".chunks"  # the folder of chunks that are in neither train/ nor test/ yet
+ENDINGS = {"mp4": ".mp4", "png": ".mp4", "gif": ".gif"}  # the published loaders want folders of frames to be called so
 
 
 def prepare(
@@ -65,7 +66,8 @@ def prepare(
     test_share: share of the identities whose chunks go to test/, one at least. Of a single identity the last chunks do.
     identity: a regular expression that finds whose a clip is in its path (its first group, if it has one); None: the
         sub-folder of `clips` it lies in, or else each clip is its own. Nobody is in train/ and in test/.
-    format: "mp4", or "png", folders of frames: without loss, read soonest, and ten times as large.
+    format: "mp4"; "png", folders of frames: without loss, read soonest, and ten times as large; or "gif", of 256
+        colours and at most 30 frames a second (of faster clips every second, third, … frame), for cartoons.
     backend: who looks for faces, as in `faces.find`.
 
     Called again it goes on where it was stopped, and takes up clips that are new. Raises InputError where there is no
@@ -106,7 +108,7 @@ def prepare(
     _place(folder, places)
     report.save()
     if not places:
-        raise InputError(f"No chunk came out of {source}.\n{report}", _remedy(report))
+        raise InputError("\n".join([f"No chunk came out of {source}.", str(report)]), _remedy(report))
     return report
 
 
@@ -163,7 +165,7 @@ class Cutter:
                 step(0.5 + written / total / 2)
 
             for tube, box in tubes:
-                span = f"{tube.first:06d}#{tube.end:06d}.mp4"
+                span = f"{tube.first:06d}#{tube.end:06d}{ENDINGS[self.format]}"
                 video = free(clip.video, lambda text, span=span: f"{clip.identity}#{text}#{span}" in used)
                 name = f"{clip.identity}#{video}#{span}"
                 used.add(name)
@@ -172,7 +174,7 @@ class Cutter:
         except InputError as error:
             with _writing(self.folder):
                 _remove(*(self.folder / chunk["name"] for chunk in out["kept"]))
-            said = str(error) if clip.path.name in str(error) else f"{clip.path}: {error}"
+            said = f"{error}" if clip.path.name in f"{error}" else f"{clip.path}: {error}"
             out |= {"kept": [], "dropped": [], "empty": 0, "error": said}
         return out
 
@@ -350,8 +352,8 @@ def _remove(*paths: Path) -> None:
 
 def _check(rules: Rules, size: int, fit: str, share: float, format: str, fps: Fraction | None) -> None:
     """Raises ConfigError."""
-    if format not in ("mp4", "png"):
-        raise ConfigError(f"There is no format {format!r}.", "Choose mp4, or png: folders of frames.")
+    if format not in ENDINGS:
+        raise ConfigError(f"There is no format {format!r}.", "Choose mp4, gif, or png: folders of frames.")
     if size < 16 or size % 2:
         raise ConfigError(f"size is {size}.", "Give an even number of pixels from 16 on, such as 256.")
     if not 0 < share < 1:

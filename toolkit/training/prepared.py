@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import ConfigError, OutputError
 from ..media.files import replacing
+from ..translations import columns, padded, translate
 from .chunks import OUTSIDE, SHORT, SMALL
 
 JOURNAL, REPORT = "prepare.jsonl", "report.json"
@@ -136,15 +137,16 @@ class Prepared:
         rows += [(f"dropped: {why}", *counts, limits[why]) for why, counts in self.dropped().items()]
         if empty := sum(line["empty"] for line in self.clips):
             rows.append(("dropped: no face", "", empty, "nobody was seen there"))
-        wide = [max(len(str(row[column])) for row in rows) for column in range(3)]
+        rows = [tuple(map(translate, row)) for row in rows]
+        wide = [max(columns(row[column]) for row in rows) for column in range(3)]
         lines = [
-            f"{name:<{wide[0]}}  {count:>{wide[1]}}  {frames:>{wide[2]}}  {about}".rstrip()
+            f"{padded(name, wide[0])}  {count:>{wide[1]}}  {frames:>{wide[2]}}  {about}".rstrip()
             for name, count, frames, about in rows
         ]
         used = sum(bool(line["kept"]) for line in self.clips)
-        lines.insert(0, f"{self.folder}: from {used} of {len(self.clips)} clips")
-        lines += [f"left out: {error}" for error in self.broken.values()]
+        lines.insert(0, translate(f"{self.folder}: from {used} of {len(self.clips)} clips"))
+        lines += [translate(f"left out: {error}") for error in self.broken.values()]
         notes = [note for line in self.clips for note in line["notes"]] + self.notes
-        return "\n".join(lines + [f"note: {note}" for note in dict.fromkeys(notes)])
+        return "\n".join(lines + [translate(f"note: {note}") for note in dict.fromkeys(notes)])
 
     __repr__ = __str__

@@ -29,6 +29,7 @@ from ..faces.finders import Finder
 from ..media.files import SAVED
 from ..models.base import Animator, Motion, Source
 from ..progress import Progress, Report
+from ..translations import translate
 from .held_out import DRAWN, Clip, clips_drawn, clips_in
 from .judges import IDENTITY, Identity, Landmarks, inception
 from .pairs import listed_pairs, random_pairs
@@ -75,7 +76,9 @@ class Measured:
         counted = f"{self.clips} {'clip' if self.clips == 1 else 'clips'}"
         columns = list(next(iter(self.figures.values())))
         lines = [
-            f"{self.model} on {self.data}, {self.protocol}: {counted}, {self.frames} frames of side {self.size}",
+            translate(
+                f"{self.model} on {self.data}, {self.protocol}: {counted}, {self.frames} frames of side {self.size}"
+            ),
             "",
             _row(["", *columns]),
             _row(["---"] * (1 + len(columns))),
@@ -89,10 +92,10 @@ class Measured:
             error = "not known here (the clips come without true landmarks)"
             if self.floor is not None:
                 error = f"{self.floor:.4f}: the floor of what AKD can tell"
-            lines.append(f"landmarks by {self.finder}; its own error on the true frames is {error}")
+            lines.append(translate(f"landmarks by {self.finder}; its own error on the true frames is {error}"))
         else:
-            lines.append(f"landmarks by {self.finder}")
-        lines += [f"identity by {self.identity}", *self.notes]
+            lines.append(translate(f"landmarks by {self.finder}"))
+        lines += map(translate, [f"identity by {self.identity}", *self.notes])
         if self.sha256:
             lines.append(f"sha256 {self.sha256}")
         return "\n".join(lines)
@@ -110,7 +113,7 @@ class Measured:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(translate, cells))} |"
 
 
 # ---------------------------------------------------------------- measuring
@@ -230,7 +233,7 @@ class _Work:
         except (ToolkitError, OSError) as error:
             name = source.name if driving is None else f"{source.name} driven by {driving.name}"
             late = f" (after {self.frames - before} frames, which count)" if self.frames > before else ""
-            self.notes.append(f"Left out{late}: {name}: {error}")
+            self.notes.append(f"{name} was left out{late}: {error}")
 
     @torch.inference_mode()
     def reconstruct(self, clip: Clip) -> None:
@@ -330,7 +333,7 @@ class _Work:
         try:
             return self.frechet.distance()
         except InputError as error:  # the clips were shorter than they said; the rest of the figures are good
-            self.notes.append(str(error))
+            self.notes.append(f"{error}")
             return None
 
     def result(self, **facts: str) -> Measured:

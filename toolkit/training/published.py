@@ -24,7 +24,9 @@ from ..models.perception import Perception
 from ..paths import shipped
 from . import losses as loss
 from .data import Batch, Puppets
+from .parts import WHOLE, Part, per_row, rand
 from .recipe import Recipe, Stage
+from .task import HALF
 from .vgg import VGG19
 
 Found = dict[str, Any]  # {"source", "driving": a motion's tensors, "background": B x 3 x 3 where it moves}
@@ -42,7 +44,7 @@ def animator_of(family: str, model: Mapping[str, Any]) -> Animator:
 
 
 class Reenactment:
-    """The task (see `loop.Task`) of a model that moves a picture by a flow.
+    """The task (see `task.Task`) of a model that moves a picture by a flow.
 
     A family sets: family; detector, the module that finds the motion; places, the motion's tensor B x K x 2 of where
     things are; and writes `network`, `flow`, `move` and `objective`, and `parted` where it has an AVD network. `Drawn`
@@ -117,15 +119,17 @@ class Reenactment:
     def prepare(self, stage: Stage) -> None:
         """In the AVD stage the detector's batch norms keep using, and moving, batch statistics, as published."""
         self.stage = stage
+        if self.recipe.clips.folder and (self.recipe.measure or self.recipe.sheet):
+            self.data.held_out(1, stage.size)  # if no test clip can be read, that is an error now, not hours later
         if "perceptual" in stage.weights:  # now: made within a step, it would draw from the step's random numbers
             self._features = self.features
         if stage.part == "avd" and not stage.frozen_norms:
             self.modules[self.detector].train()
 
-    def batch(self, stage: Stage, step: int) -> Any:
-        """What a step sees; a function of seed and step alone."""
+    def batch(self, stage: Stage, step: int, part: Part = WHOLE) -> Any:
+        """What a step sees, or a part of it; a function of seed and step alone."""
         _, within = self.recipe.at(step)
-        batch = self.data.batch(step, stage.size, stage.batch, stage.cross)
+        batch = self.data.batch(step, stage.size, stage.batch, stage.cross, part)
         return dataclasses.replace(batch, progress=stage.progress(within))
 
     def adversary(self, batch: Any, stage: Stage) -> Tensor | None:
@@ -192,11 +196,11 @@ class Reenactment:
 
     def transform(self, rows: int) -> RandomTransform:
         """The random transform of a step."""
-        return RandomTransform.sample(rows, device=self.device)
+        return per_row(lambda count: RandomTransform.sample(count, device=self.device), rows)
 
     def stretch(self, rows: int, most: float) -> Tensor:
         """The random factors of an AVD step, rows x 2 in 1 - most … 1 + most."""
-        return (1 + most * (2 * torch.rand(rows, 2) - 1)).to(self.device)
+        return (1 + most * (2 * rand(rows, 2) - 1)).to(self.device)
 
     # ------------------------------------------------------------------ pictures and losses
 
@@ -230,9 +234,7 @@ class Reenactment:
         """Given the driver's motion, stretched, and the source's, the network must find the driver's as it was: the
         stretching is a matter of shape. In cross rows (puppets) it must find the true answer instead.
         """
-        with torch.no_grad():
-            source, driving = self.find(batch.source.picture), self.find(batch.driving.picture)
-            truth = self.find(batch.target.picture) if batch.cross.any() else driving
+        source, driving, truth = self.posed(batch, stage)
         factor = self.stretch(len(batch.cross), stage.scaling).masked_fill(batch.cross[:, None], 1)
         answer, weights = self.parted(source, driving, factor), stage.weights
         terms = {"shift": self.places, "affine": "affine"}
@@ -241,6 +243,12 @@ class Reenactment:
             for term, name in terms.items()
             if term in weights and name in answer
         }
+
+    @torch.no_grad()
+    def posed(self, batch: Batch, stage: Stage) -> tuple[dict[str, Tensor], ...]:
+        """The motions of an AVD step: the source's, the driver's, and the answer to find."""
+        source, driving = self.find(batch.source.picture), self.find(batch.driving.picture)
+        return source, driving, self.find(batch.target.picture) if batch.cross.any() else driving
 
     @property
     def features(self) -> nn.Module:
@@ -253,6 +261,7 @@ class Reenactment:
 
                 file = Path(self.recipe.vgg)
                 network: nn.Module = VGG19.load(file if file.suffix else zoo.fetch(self.recipe.vgg))
+                network.features.to(HALF.get(self.recipe.precision, torch.float32))  # else converted at each call
             elif (perception := shipped("checkpoints/mini/perception.safetensors")).is_file():
                 network = Perception.load(perception).eyes
             else:
@@ -260,7 +269,8 @@ class Reenactment:
                     "The recipe has a perceptual loss, but no network for it.",
                     "Give vgg = FILE, or train perception first.",
                 )
-            self._features = network.to(self.device).requires_grad_(False).eval()
+            memory = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
+            self._features = network.to(self.device, memory_format=memory).requires_grad_(False).eval()
         return self._features
 
     def _laid(self, pictures: Tensor) -> Tensor:
@@ -281,19 +291,24 @@ class Reenactment:
 
     def sheet(self) -> Any:
         """The published grid of four held-out pairs."""
-        from .sheets import reenactment
+        return self._preview(self.data.held_out(4, self.stage.size))
 
-        batch = self.data.held_out(4, self.stage.size)
+    def _preview(self, batch: Batch, rows: slice | list[int] = slice(None)) -> Any:
+        """The grid of some rows of a batch."""
+        from .sheets import preview
+
         with torch.no_grad():
             out = self._shown(batch)
-        found = out["found"]
-        return reenactment(
-            (batch.source.picture, found["source"][self.places]),
-            (batch.driving.picture, found["driving"][self.places]),
-            out["deformed"],
-            out["prediction"],
-            occlusion=out.get("occlusion_map"),
-            motions=(out["sparse_deformed"], out["mask"]) if "sparse_deformed" in out else None,
+        found, occlusion = out["found"], out.get("occlusion_map")
+        return preview(
+            (batch.source.picture[rows], {name: tensor[rows] for name, tensor in found["source"].items()}),
+            (batch.driving.picture[rows], {name: tensor[rows] for name, tensor in found["moving"].items()}),
+            out["deformed"][rows],
+            out["prediction"][rows],
+            places=self.places,
+            truth=batch.target.picture[rows] if batch.cross.any() else None,
+            occlusion=None if occlusion is None else occlusion[rows],
+            shares=out["mask"][rows],
         )
 
     def _shown(self, batch: Batch) -> dict[str, Any]:
@@ -309,9 +324,11 @@ class Reenactment:
         if self.recipe.sharpen:
             animator = copy.deepcopy(animator)
             self.sharpen(animator, self.recipe.sharpen)
-        # Puppets are framed with head and shoulders.
-        own = {"size": self.stage.size} if self.recipe.clips.folder else {"crop": "bust"}
-        zoo.save(animator, path, half=True, drawn=not self.recipe.clips.folder, **own, **facts)
+        clips = bool(self.recipe.clips.folder)
+        crop = self.recipe.crop or ("" if clips else "bust")  # puppets are framed with head and shoulders
+        own = {"size": self.stage.size} if clips else {}
+        own |= {"crop": crop} if crop else {}
+        zoo.save(animator, path, half=True, drawn=self.recipe.drawn or not clips, **own, **facts)
 
     @classmethod
     def sharpen(cls, animator: Animator, amount: float) -> None:

@@ -45,6 +45,7 @@ class Stage:
     cross: share of rows whose driver is another character (relative motion, true answer).
     dropout: TPSMM's random leaving out of splines, (start, rise, most, until): the share is start + rise * progress, at
     most `most`, and 0 from progress `until` on. background_from: the progress from which the background moves.
+    painted: how much painting errs, as loss "keeping" takes it: what the flow brings is kept where it errs less.
     levels: pyramid levels of the perceptual loss. weights: {loss: weight}, see `losses.py`. regions: {background,
     head, eyes, mouth: weight of a pixel there}.
     """
@@ -72,6 +73,7 @@ class Stage:
     dropout: tuple[float, ...] = ()
     background_from: float = 0.0
     cross: float = 0.0
+    painted: float = 0.12
     weights: dict[str, float] = dataclasses.field(default_factory=dict)
     regions: dict[str, float] = dataclasses.field(default_factory=dict)
     levels: tuple[str, ...] = ("1", "0.5", "0.25", "0.125")
@@ -129,9 +131,10 @@ class Clips:
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """A whole run. name: the recipe's; task: "fomm", "mraa", "tpsmm" or "perception"; model: the configuration that
-    `toolkit.build` takes (published = NAME: that one, with what else is said here instead). clips, data: what it learns
-    from, clips where they have a folder, else puppets.
+    `toolkit.build` takes (published = NAME: that one, with what else is said here instead; empty: that of the weights
+    it begins with). clips, data: what it learns from, clips where they have a folder, else puppets.
 
+    init: what it begins with, unless it is told otherwise: a name of the zoo, a file, or a run (none: from nothing).
     output: the file that the half-precision snapshot goes to when a run is exported. optimiser: "adam" or "muon".
     betas: Adam's. clip: largest gradient norm (0: none).
     ema: decay of the averaged weights that are shown, measured and exported. precision: "bf16", "fp16" or "fp32".
@@ -139,7 +142,12 @@ class Recipe:
     anchors: the puppets' anchors that the keypoints are, in order (none: all).
     sharpen: added to the bias of FOMM's occlusion head in what is exported: more of the warped picture, which is sharp,
     is kept, and less is painted. L1 would rather have a blur than a line a pixel beside its place; people would not.
-    checkpoint, sheet, measure: every how many steps. keep: how many checkpoints.
+    accumulate: passes that a step takes, each with its part of the batch: so much less memory, for the same result
+    (batch norms that learn see a part alone). checkpoint, sheet, measure: every how many steps. keep: how many
+    checkpoints. best: the held-out number of which the least marks the checkpoint of a stage that is kept as the best,
+    the first of these that is measured.
+    crop, domain, drawn, licence: what the trained model tells of itself, see `toolkit.models.base.Info`; drawn is true
+    of all that learn from puppets.
     """
 
     name: str
@@ -148,6 +156,7 @@ class Recipe:
     stages: tuple[Stage, ...]
     data: Data = Data()
     clips: Clips = Clips()
+    init: str = ""
     output: str = ""
     seed: int = 0
     optimiser: str = "adam"
@@ -161,9 +170,13 @@ class Recipe:
     sheet: int = 500
     measure: int = 500
     keep: int = 2
+    best: tuple[str, ...] = ("same", "l1", "landmark_px")
+    accumulate: int = 1
     vgg: str = ""
     anchors: tuple[str, ...] = ()
+    crop: str = ""
     domain: str = ""
+    drawn: bool = False
     licence: str = ""
 
     @property
@@ -190,7 +203,8 @@ class Recipe:
         pairs = settings.items() if isinstance(settings, Mapping) else (_pair(text) for text in settings)
         for key, value in pairs:
             _put(table, key, value)
-        return _check(Recipe, table, "the recipe")
+        is_file = not isinstance(recipe, Mapping) and Path(recipe).suffix == ".toml"
+        return _check(Recipe, table, str(recipe) if is_file else "the recipe")
 
 
 def names() -> list[str]:
@@ -235,13 +249,26 @@ def _over(base: Any, table: Any) -> Any:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    key, sign, value = text.partition("=")
+    key, sign, value = (part.strip() for part in text.partition("="))
     if not sign:
         raise ConfigError(f"The setting '{text}' has no '='.", "Write it as key=value, for example stages.0.steps=100.")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        typed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()  # a bare word is text
+        return key, value  # a bare word is text
+    return key, value if _is_text(key) and not isinstance(typed, str) else typed  # keypoints=true is a word there
+
+
+def _is_text(key: str) -> bool:
+    """Whether the setting of that name is text."""
+    hint: Any = Recipe
+    for name in key.split("."):
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if dataclasses.is_dataclass(hint):
+            hint = typing.get_type_hints(hint).get(name)
+        else:
+            hint = arguments[0] if origin is tuple else arguments[1] if origin is dict else None
+    return hint is str
 
 
 def _put(table: dict[str, Any], key: str, value: Any) -> None:

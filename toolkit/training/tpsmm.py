@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from ..models.motion import RandomTransform
 from . import losses as loss
 from .drawn import Drawn
+from .parts import per_row, rand
 from .published import Found
 from .recipe import Stage
 
 
 class TpsmmTask(Drawn):
-    """The task of the recipes with task = "tpsmm". See `loop.Task`."""
+    """The task of the recipes with task = "tpsmm". See `task.Task`."""
 
     family = "tpsmm"
-    looks = False  # its detector sees the whole picture, and its masks have the sizes of the features
 
     @property
     def network(self) -> Any:
@@ -31,17 +31,30 @@ class TpsmmTask(Drawn):
     def flow(self) -> Any:
         return self.animator.dense_motion_network
 
+    @property
+    def looks(self) -> bool:
+        """The published detector sees the whole picture, and then masks have the sizes of the features."""
+        return self.modules["kp_detector"].heatmaps is not None
+
+    def eyes(self) -> list[nn.Module]:
+        return [self.modules["kp_detector"].heatmaps, self.flow]
+
     def encode(self, pictures: Tensor) -> dict[str, Tensor]:
         return {**self.network.encode(pictures), "small": self.flow.down(pictures)}
 
     def move(self, encoded: Mapping[str, Tensor], found: Found, dropout: float = 0.0) -> dict[str, Any]:
         small = encoded["small"]
-        out = self.flow(small, found["driving"], found["source"], found.get("background"), dropout)
-        like = [mask for mask in out["occlusion_maps"] if mask.shape[2:] == small.shape[2:]]
+        uniform = self.chances(len(small)) if dropout else None
+        out = self.flow(small, found["driving"], found["source"], found.get("background"), dropout, uniform)
+        like = [mask for mask in out["occlusion_maps"] if mask.shape[2:] == out["contribution"].shape[2:]]
         return {**out, "mask": out["contribution"], "occlusion_map": like[0]}
 
+    def chances(self, rows: int) -> Tensor:
+        """The random numbers in 0..1 that decide which motions are left out, rows x (K+1)."""
+        return rand(rows, self.flow.maps.out_channels, device=self.device)
+
     def transform(self, rows: int) -> RandomTransform:
-        return RandomTransform.sample(rows, device=self.device, euclidean=True)
+        return per_row(lambda count: RandomTransform.sample(count, device=self.device, euclidean=True), rows)
 
     def objective(self, out: Mapping[str, Any], found: Found, frames: Tensor, stage: Stage) -> dict[str, Tensor]:
         weights, total = stage.weights, {}

@@ -17,7 +17,9 @@ _TAKEN = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
 
 
 class VGG19(nn.Module):
-    """Pictures B x 3 x H x W in 0..1 -> the maps relu1_1 … relu5_1. Frozen: no parameter ever learns."""
+    """Pictures B x 3 x H x W in 0..1 -> the maps relu1_1 … relu5_1, in the number format of the weights. Frozen: no
+    parameter ever learns.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +29,7 @@ class VGG19(nn.Module):
             if step == "M":
                 layers.append(nn.MaxPool2d(2))
             else:
-                layers += [nn.Conv2d(width, step, 3, padding=1), nn.ReLU()]
+                layers += [nn.Conv2d(width, step, 3, padding=1), nn.ReLU(inplace=True)]
                 width = step
         self.features = nn.Sequential(*layers)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
@@ -35,7 +37,7 @@ class VGG19(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        x, maps = (pictures - self.mean) / self.std, []
+        x, maps = ((pictures - self.mean) / self.std).to(self.features[0].weight.dtype), []
         for index, layer in enumerate(self.features[: _TAKEN[-1] + 1]):
             x = layer(x)
             if index in _TAKEN:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..models.motion import Deformation, warp
 from . import regions
+from .parts import rand
 
 STEP = 8  # windows begin at multiples of it, so that they are whole pixels of the generator's coarser maps
 
@@ -32,8 +33,8 @@ class Windows:
         rows, room = len(landmarks), size - side
         boxes = regions.boxes(landmarks)["head"].cpu()
         centre = (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 4 * size + size / 2
-        centre += (torch.rand(rows, 2) - 0.5) * 0.7 * side
-        corner = torch.where(torch.rand(rows, 1) < anywhere, torch.rand(rows, 2) * room, centre - side / 2)
+        centre += (rand(rows, 2) - 0.5) * 0.7 * side
+        corner = torch.where(rand(rows, 1) < anywhere, rand(rows, 2) * room, centre - side / 2)
         corner = (corner / STEP).round().long() * STEP
         return Windows([tuple(row) for row in corner.clamp(0, room // STEP * STEP).tolist()], side, size)
 

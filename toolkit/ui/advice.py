@@ -69,7 +69,8 @@ class Advice(Panel):
             key = "photograph" if unfit.level == "warning" else "perhaps a photograph"
             entry = zoo.entry(FOR_PHOTOGRAPHS)
             rows.append(f"<b>{html.escape(self.words(key))}</b><br>{html.escape(described(entry, self.words))}")
-        rows += [html.escape(f"{one.what} {one.mend}") for one in found if one is not unfit and one.about == "picture"]
+        others = [one for one in found if one is not unfit and one.about == "picture"]
+        rows += [html.escape(f"{self.words.told(one.what)} {self.words.told(one.mend)}") for one in others]
         items = "".join(f"<li>{row}</li>" for row in rows)
         title = f"<b>{html.escape(self.words('advice'))}</b>"
         style = "border-left: 4px solid #b9770e; padding: 4px 12px; line-height: 1.5"

@@ -72,9 +72,9 @@ class AnimatePanel(widgets.VBox):
         def work(report: Report) -> str:
             check_named(settings["picture"], settings["driving"], self.words)
             self.clip = animate(**settings, progress=report)
-            shown = self.clip._repr_mimebundle_()
+            shown = self.clip._repr_mimebundle_(language=self.words.language)
             self.screen.value = shown.get("text/html") or html.escape(shown["text/plain"])
-            return "".join(map(line, self.clip.report["notes"]))
+            return "".join(line(self.words.told(note)) for note in self.clip.report["notes"])
 
         self.work.begin(work)
 

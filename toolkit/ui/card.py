@@ -8,13 +8,15 @@ import traceback
 from collections.abc import Iterator
 
 from ..errors import ToolkitError
+from ..translations import translate
 
 STYLE = "border-left: 4px solid #c62828; padding: 4px 12px; line-height: 1.5; white-space: pre-line"
 
 
-def card(what: str, remedy: str = "", details: str = "") -> str:
-    """The card as HTML. details: shown when somebody unfolds them."""
-    folded = f"<details><summary>details</summary><pre>{html.escape(details)}</pre></details>" if details else ""
+def card(what: str, remedy: str = "", details: str = "", language: str | None = None) -> str:
+    """The card as HTML. details: shown when somebody unfolds them. language: None for TOOLKIT_LANG's."""
+    what, remedy, more = (translate(text, language) for text in (what, remedy, "details"))
+    folded = f"<details><summary>{more}</summary><pre>{html.escape(details)}</pre></details>" if details else ""
     return f'<div role="alert" style="{STYLE}"><b>{html.escape(what)}</b><br>{html.escape(remedy)}{folded}</div>'
 
 

@@ -18,6 +18,7 @@ from .state import State
 from .words import Words
 
 STRIP, TALL = 8, 72  # frames of the strip, and their height in pixels
+BETWEEN = {"width": "calc(100% - 24px)", "max_width": "536px", "margin": "0 12px"}  # where both handles are seen whole
 LONG = 30.0  # seconds beyond which frames are looked up one by one
 DRAWN_SIDE, DRAWN_SECONDS, FPS = 256, 4, 25
 
@@ -30,20 +31,21 @@ class ClipPanel(SourcePanel):
     field = "driving"
     samples = ("driving.mp4", "dance.mp4")
     accept = "video/*,image/gif,image/webp"
+    large = True
     draw_key = "draw singer"
 
     def __init__(self, state: State | None = None, words: Words | None = None) -> None:
         self.clip: Clip | None = None
         self._of = ""  # where it is, as the setting says it
         self._shown: tuple[str, float] | None = None
-        self.strip = widgets.Image(format="png", layout={"width": "100%", "max_width": "560px"})
+        self.strip = widgets.Image(format="png", layout=BETWEEN)
         self.part = widgets.FloatRangeSlider(
             value=(0, 1),
             min=0,
             max=1,
             step=0.04,
             readout=False,
-            layout={"width": "100%", "max_width": "560px", "margin": "0"},
+            layout=BETWEEN,
         )
         self.said = widgets.Label()
         super().__init__(state, words)

@@ -21,7 +21,8 @@ class ModelPanel(Panel):
     def __init__(self, state: State | None = None, words: Words | None = None) -> None:
         super().__init__(state, words)
         self.names = [*mine(), *(name for name, entry in zoo.entries().items() if entry.model)]
-        self.list = widgets.Dropdown(options=[("", ""), *_lines(self.names)], style=LABELS, layout=WIDE)
+        self.list = widgets.Dropdown(style=LABELS, layout=WIDE)
+        self.words.each(self._name)
         self.words.label(self.list, "description", "model")
         self.file = self.text("own file", placeholder="vox-adv-cpk.pth.tar")
         self.bind(self.list, "model", lambda model: model if model in self.names else "", self._chosen)
@@ -53,6 +54,12 @@ class ModelPanel(Panel):
         """An empty choice leaves what the other widget has."""
         return name or self.state.model
 
+    def _name(self) -> None:
+        """The list in the chosen language; what is chosen in it stays."""
+        chosen, self._silent = self.list.value or "", True
+        self.list.options = [("", ""), *((_line(name, self.words), name) for name in self.names)]
+        self.list.value, self._silent = chosen, False
+
     def _tell(self) -> None:
         model = self.state.model
         entry = zoo.entries().get(model)
@@ -74,12 +81,10 @@ def mine() -> list[str]:
 
 def described(entry: Entry, words: Words) -> str:
     """What it is for, how large, whose licence."""
-    return words("about model", purpose=entry.purpose, size=amount(entry.size), code=entry.code, weights=entry.weights)
+    told = {"purpose": entry.purpose, "size": amount(entry.size), "code": entry.code, "weights": entry.weights}
+    return words("about model", **{key: words.told(text) for key, text in told.items()})
 
 
-def _lines(names: list[str]) -> list[tuple[str, str]]:
-    known = zoo.entries()
-    return [
-        (f"{name} · {known[name].purpose} · {amount(known[name].size)}" if name in known else name, name)
-        for name in names
-    ]
+def _line(name: str, words: Words) -> str:
+    entry = zoo.entries().get(name)
+    return name if entry is None else f"{name} · {words.told(entry.purpose)} · {words.told(amount(entry.size))}"

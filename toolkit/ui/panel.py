@@ -16,7 +16,7 @@ from .words import Words
 
 LABELS = {"description_width": "130px"}
 NEAR = {"description_width": "initial"}
-WIDE = {"width": "100%", "max_width": "560px"}
+WIDE = {"width": "calc(100% - 4px)", "max_width": "560px"}  # the margins of a widget stand outside its width
 ROW = {"flex_flow": "row wrap", "align_items": "center"}
 
 
@@ -86,23 +86,23 @@ class Panel(widgets.VBox):
         widget.observe(choose, "value")
         self.state.watch(show, name)
 
-    def carding(self) -> _Carding:
-        """A block whose error is shown in the panel, as a card."""
-        return _Carding(self.message)
+    def carding(self, message: widgets.HTML | None = None) -> _Carding:
+        """A block whose error is shown in the panel, as a card. message: where, instead of in the panel's own."""
+        return _Carding(message or self.message, self.words)
 
 
 class _Carding:
     """A context that turns an error into a card, and takes the last one away where all went well."""
 
-    def __init__(self, message: widgets.HTML) -> None:
-        self._message = message
+    def __init__(self, message: widgets.HTML, words: Words) -> None:
+        self._message, self._words = message, words
 
     def __enter__(self) -> None:
         self._message.value = ""
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
         if isinstance(error, ToolkitError):
-            self._message.value = card(error.what, error.remedy)
+            self._message.value = card(error.what, error.remedy, language=self._words.language)
         return isinstance(error, ToolkitError)
 
 

@@ -20,7 +20,7 @@ class PicturePanel(SourcePanel):
     """Choose a picture: a sample, a drawn character, an upload, or a file by its path (`state.picture`)."""
 
     field = "picture"
-    samples = ("picture.png", "anime.png", "figure.png")
+    samples = ("picture.png", "anime.png", "group.png", "figure.png")
     accept = "image/*"
     draw_key = "draw"
 

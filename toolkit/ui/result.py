@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 from pathlib import Path
 
 import ipywidgets as widgets
 
 from ..clip import PLAYED, Clip
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from ..pipeline import animate
 from ..progress import Report
 from .look import check_named
@@ -18,12 +19,13 @@ from .state import State
 from .words import Words
 from .work import Work, line
 
+LAST = Path("results") / "studio.json"  # the settings of the run that was begun last, should it come to no end
 LINKED = 5_000_000  # bytes of a clip that goes into the page a second time, for the download
 
 
 class ResultPanel(Panel):
     """Animate as the settings say. `clip` is the last result; beside each lies a .json with its settings, which can be
-    taken again (`again`).
+    taken again (`again`). Those of a run are kept from its beginning (LAST): after a restart they can be taken up.
     """
 
     def __init__(self, state: State | None = None, words: Words | None = None) -> None:
@@ -32,7 +34,7 @@ class ResultPanel(Panel):
         self.words.label(self.work.stop, "description", "cancel")
         self.button, self.stop = self.work.button, self.work.stop
         self.screen = widgets.HTML()
-        self.file = self.text("settings file", placeholder="results/….json")
+        self.file = self.text("settings file", placeholder="results/….json", value=str(LAST) if LAST.is_file() else "")
         self.again = widgets.Button(icon="repeat", layout={"width": "auto"})
         self.words.label(self.again, "description", "again")
         self.clip: Clip | None = None
@@ -49,14 +51,15 @@ class ResultPanel(Panel):
 
         def work(report: Report) -> str:
             check_named(settings.picture, settings.driving, self.words)
+            _remember(settings)
             self.clip = animate(**settings.arguments(), progress=report)
-            notes = list(self.clip.report["notes"])
+            notes = [self.words.told(note) for note in self.clip.report["notes"]]
             try:
                 self.settings = settings.write(self.clip.path)
                 self.file.value = str(self.settings)
             except (OSError, OutputError) as error:  # the result is there all the same
                 self.settings = None
-                notes.append(self.words("not kept", why=error))
+                notes.append(self.words("not kept", why=self.words.told(f"{error}")))
             self._place()
             return "".join(map(line, notes))
 
@@ -76,7 +79,7 @@ class ResultPanel(Panel):
         """The clip, a link to take it home, and where it is."""
         if self.clip is None:
             return
-        shown = self.clip._repr_mimebundle_()
+        shown = self.clip._repr_mimebundle_(language=self.words.language)
         lines = [] if self.settings is None else [self.words("settings at", path=self.settings)]
         self.screen.value = (
             (shown.get("text/html") or html.escape(shown["text/plain"])) + self._link() + "".join(map(line, lines))
@@ -90,3 +93,12 @@ class ResultPanel(Panel):
         kind, name = PLAYED.get(self.clip.codec, "application/octet-stream"), html.escape(path.name, quote=True)
         text = html.escape(self.words("download"))
         return f'<a download="{name}" href="data:{kind};base64,{data}" style="text-decoration: underline">{text}</a>'
+
+
+def _remember(settings: State) -> None:
+    """Keep the settings of a run that begins, unless something else lies there, or they can't be written."""
+    with contextlib.suppress(OSError, InputError, OutputError):
+        if LAST.exists():
+            State().read(LAST)
+        LAST.parent.mkdir(parents=True, exist_ok=True)
+        settings.save(LAST)

@@ -10,11 +10,12 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
-from ..errors import InputError, OutputError
+from ..errors import InputError
 from ..paths import sample
 from ..platform import UPLOAD, here
 from ..progress import Report
-from .panel import NEAR, ROW, Panel, png, small
+from .panel import NEAR, ROW, Panel, png
+from .receive import Receiver
 from .state import State
 from .words import Words
 from .work import Later, Work, line
@@ -27,10 +28,12 @@ THUMBNAIL = 96  # pixels
 class SourcePanel(Panel):
     """Choose a file. Subclasses say of which kind, and show what was chosen.
 
-    field: the setting that holds its path. samples: file names. accept: of the upload, as browsers want it.
+    field: the setting that holds its path. samples: file names. accept: of the upload, as browsers want it. large:
+    whether such files often are too large for it.
     """
 
     field = ""
+    large = False
     samples: tuple[str, ...] = ()
     accept = ""
     draw_key = ""
@@ -60,6 +63,7 @@ class SourcePanel(Panel):
         self.words.each(lambda: setattr(title, "value", f"<b>{self.words(f'title {self.key}')}</b>"))
         shelf = [widgets.VBox([pictures[name], self.gallery[name]]) for name in self.samples]
         self.view = widgets.VBox()
+        self.trouble = widgets.HTML()  # with what is chosen; `message` is about the way it came
         self.children = [
             title,
             widgets.HBox(shelf, layout=ROW),
@@ -68,6 +72,7 @@ class SourcePanel(Panel):
             self.hint,
             self.work,
             self.message,
+            self.trouble,
             self.view,
         ]
         self.state.watch(self.look, self.field)
@@ -105,7 +110,7 @@ class SourcePanel(Panel):
     # -- ways in -----------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        with self.carding():
+        with self.carding(self.trouble):
             self.view.layout.display = None if (path := getattr(self.state, self.field)) else "none"
             if path:
                 try:
@@ -143,24 +148,21 @@ class SourcePanel(Panel):
             return
         name, content = files[-1]
         with self.carding():
-            try:
-                FOLDER.mkdir(parents=True, exist_ok=True)
-                path = media.free_name(FOLDER / (Path(name.replace("\\", "/")).name or "upload"))
-                path.write_bytes(bytes(content))
-            except OSError as error:
-                raise OutputError(
-                    f"{name} can't be kept: {error.strerror or error}.", "Make room, and try again."
-                ) from None
-            setattr(self.state, self.field, str(path))
+            receiver = Receiver(name, len(content), FOLDER, self.words)
+            receiver.take(0, content)
+            setattr(self.state, self.field, str(receiver.path))
 
     def _hint(self) -> None:
-        how = here().upload(self.words.language)
-        self.hint.value = f'<div style="opacity: .75">{line(self.words("larger", how=how))}</div>'
+        platform = here()
+        text = line(self.words("larger", how=platform.upload(self.words.language)))
+        if self.large and platform.name != "colab":  # it has its own, and such a widget would take the tabs away
+            text += self.words("larger too")
+        self.hint.value = f'<div style="opacity: .75; line-height: 1.5">{text}</div>'
 
 
 def _fill(pictures: dict[str, widgets.Image], thumbnail: Callable[[Path], np.ndarray]) -> None:
     for name, image in pictures.items():
-        image.value = png(small(thumbnail(sample(name)), THUMBNAIL))
+        image.value = png(media.fit(thumbnail(sample(name)), THUMBNAIL))
 
 
 def short(path: str | os.PathLike) -> str:

@@ -23,7 +23,8 @@ class State:
     picture, driving, model: as for `animate`, as text. begin, end: the part of the clip, in seconds; end None is its
     end. crop_picture, crop_clip: "auto", None (all of it) or a box (x, y, width, height) in pixels. reference: "best",
     "first" or a time in seconds. sound: "driving", "" (none) or a file. size: side of the result in pixels; None is the
-    model's own. Raises ConfigError for a value that can't be meant, AttributeError for another name.
+    model's own. mark: the words in a corner of the result, "" for none. Raises ConfigError for a value that can't be
+    meant, AttributeError for another name.
     """
 
     picture: str = ""
@@ -41,6 +42,7 @@ class State:
     size: int | None = None
     side_by_side: bool = True
     paste: bool = False
+    mark: str = ""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__dataclass_fields__:
@@ -95,13 +97,18 @@ class State:
             "size": self.size,
             "side_by_side": self.side_by_side,
             "paste": self.paste,
+            "mark": self.mark or False,
         }
 
     def write(self, result: str | os.PathLike) -> Path:
         """Keep the settings beside a result, under its name with .json, and return where."""
-        path = media.free_name(Path(result).with_suffix(ENDING))
+        return self.save(media.free_name(Path(result).with_suffix(ENDING)))
+
+    def save(self, path: Path) -> Path:
+        """Write the settings into this file, whole or not at all. Raises OutputError."""
         text = json.dumps({"living pictures": __version__, "settings": self.settings()}, indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        with media.files.replacing(path) as part:  # whole or not at all
+            part.write_text(text + "\n", encoding="utf-8")
         return path
 
     def read(self, path: str | os.PathLike) -> None:
@@ -185,6 +192,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "size": _optional(lambda value: int(_number(16, 4096)(value))),
     "side_by_side": _flag,
     "paste": _flag,
+    "mark": _text,
 }
 _CROP, _PATH = "'auto', None or (x, y, width, height) in pixels", "the path of a file"
 _MEANT = {
@@ -203,4 +211,5 @@ _MEANT = {
     "size": "None or a side of 16 to 4096 pixels",
     "side_by_side": "True or False",
     "paste": "True or False",
+    "mark": "the words to write into a corner, or ''",
 }

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import ipywidgets as widgets
 
 from ..platform import LANGUAGES, language
+from ..translations import translate
 
 WidgetT = TypeVar("WidgetT", bound=widgets.Widget)
 
@@ -15,6 +16,7 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     # work
     "stop": ("Stop", "停止"),
     "cancel": ("Cancel", "取消"),
+    "cancelling": ("stopping …", "正在停止……"),
     "stopped": ("Stopped. There is no new result.", "已停止，没有产生新的结果。"),
     "waiting": ("waiting for the run before this one …", "正在等待前一个任务结束……"),
     "getting ready": ("getting ready …", "正在准备……"),
@@ -28,12 +30,6 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
         "Run the notebook anew; if it comes back, report it with the details.",
         "请重新运行笔记本；如果再次出现，请附上详细信息报告问题。",
     ),
-    # stages of a run, as the pipeline calls them
-    "stage animating": ("animating", "正在生成"),
-    "stage reading the motion": ("reading the motion", "正在读取动作"),
-    "stage following the face": ("following the face", "正在跟踪人脸"),
-    "stage looking for the face": ("looking for the face", "正在寻找人脸"),
-    "stage drawing": ("drawing", "正在绘制"),
     # the panel of one notebook
     "picture": ("picture", "图片"),
     "clip": ("clip", "视频"),
@@ -54,9 +50,14 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     "path": ("file", "文件"),
     "upload": ("Upload (up to {size} MB)", "上传（不超过 {size} MB）"),
     "larger": ("Larger: {how}", "更大的文件：{how}"),
+    "larger too": (
+        "Or run <code>from toolkit.ui import Upload; Upload()</code> in a new cell, and write the path that it shows.",
+        "也可以在新的单元格中运行 <code>from toolkit.ui import Upload; Upload()</code>，再填写它显示的路径。",
+    ),
     "sample picture.png": ("Cartoon", "卡通"),
     "sample anime.png": ("Anime", "动漫"),
     "sample figure.png": ("Figure", "全身"),
+    "sample group.png": ("Group", "合影"),
     "sample driving.mp4": ("Singer", "唱歌"),
     "sample dance.mp4": ("Dancer", "跳舞"),
     "draw": ("Draw a character", "画一个角色"),
@@ -140,6 +141,66 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     "size": ("side in pixels", "边长（像素）"),
     "size own": ("as the model makes it", "与模型一致"),
     "paste": ("put the face back into the whole picture", "把人脸放回整幅图片"),
+    "mark": ("visible mark", "可见标识"),
+    "mark none": ("none", "无"),
+    # the upload of its own
+    "upload any": ("Upload a file of any size", "上传文件（大小不限）"),
+    "upload waiting": (
+        "waiting for the kernel, which may be busy with a cell …",
+        "正在等待内核，它可能正忙于运行单元格……",
+    ),
+    "upload reload": (
+        "anywidget was installed just now: reload this page in the browser, then run the cell again.",
+        "刚刚安装了 anywidget：请在浏览器中刷新本页面，然后重新运行该单元格。",
+    ),
+    "upload stopped": ("Stopped. Nothing was kept.", "已停止，没有保留任何内容。"),
+    "upload broken": (
+        "The file can't be read any more. Nothing was kept; choose it once more.",
+        "无法继续读取该文件，没有保留任何内容；请重新选择。",
+    ),
+    "uploaded": ("{path} is here ({size} MB).", "{path} 已上传（{size} MB）。"),
+    "upload empty": ("{name} is empty.", "{name} 是空文件。"),
+    "upload empty remedy": ("Its download or recording failed: get it again.", "它的下载或录制失败了：请重新获取。"),
+    "upload no room": ("There is no room for {name} on this disk.", "磁盘空间不足，放不下 {name}。"),
+    "upload no room remedy": ("Make room, or name another folder.", "请腾出空间，或换一个文件夹。"),
+    "upload changed": ("{name} has not the size that was announced.", "{name} 的大小与开始时不一致。"),
+    "upload changed remedy": (
+        "It changed while it was sent. Nothing was kept; choose it once more.",
+        "它在发送过程中发生了变化，没有保留任何内容；请重新选择。",
+    ),
+    "upload failed": ("{name} can't be kept: {why}.", "无法保存 {name}：{why}。"),
+    "upload failed remedy": (
+        "Make room in {folder}, or name another folder; nothing of it was kept.",
+        "请在 {folder} 中腾出空间，或换一个文件夹；没有保留任何内容。",
+    ),
+    # a training run
+    "step of": ("step {step} of {steps}", "第 {step} 步，共 {steps} 步"),
+    "in stage": (", stage {stage}", "，阶段 {stage}"),
+    "steps a second": (", {speed} steps a second", "，每秒 {speed} 步"),
+    "seconds a step": (", {seconds} s a step", "，每步 {seconds} 秒"),
+    "time left": (", {time} left", "，还需 {time}"),
+    "losses": ("losses: {losses}", "损失：{losses}"),
+    "preview of": (
+        "Preview at step {step}, on data that training never sees",
+        "第 {step} 步的预览，使用训练中从未见过的数据",
+    ),
+    "interrupt": (
+        "To stop, interrupt the kernel (■): the run is saved first.",
+        "要停止，请中断内核（■）：会先保存再结束。",
+    ),
+    "stopping": ("Stopping after this step; the run is being saved …", "本步结束后停止，正在保存……"),
+    "stopped at": (
+        "Stopped at step {step} of {steps}, and saved: resume=True goes on from there.",
+        "已在第 {step} 步（共 {steps} 步）停止并保存：用 resume=True 可继续。",
+    ),
+    "trained": ("Trained: {path}", "训练完成：{path}"),
+    "under way": ("A run is under way in this view.", "此视图中已有训练在进行。"),
+    "under way remedy": ("Stop it first, or make another view.", "请先停止它，或新建一个视图。"),
+    "no run": ("There is no run in {folder} yet.", "{folder} 中还没有训练。"),
+    "no news": (
+        "No news for {time}: the run may have ended.",
+        "已有 {time} 没有消息：训练可能已结束。",
+    ),
     # the run and its result
     "title studio": ("Living Pictures", "会动的图片"),
     "language": ("language", "语言"),
@@ -177,9 +238,9 @@ class Words:
     def __call__(self, key: str, **values: Any) -> str:
         return TEXTS[key][LANGUAGES.index(self._language)].format(**values)
 
-    def stage(self, label: str) -> str:
-        """What a stage of a run is called; that of a download is the file's name."""
-        return self(f"stage {label}") if f"stage {label}" in TEXTS else label
+    def told(self, message: str) -> str:
+        """What the toolkit says elsewhere, which is written in English: an error, a note, a stage of a run."""
+        return translate(message, self._language)
 
     def each(self, call: Callable[[], Any]) -> None:
         """Call it now, and after each change of the language."""

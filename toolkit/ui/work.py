@@ -44,10 +44,12 @@ class Work(widgets.VBox):
         self.message = widgets.HTML()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._error: Exception | None = None  # with which the last work ended
+        words.each(self._tell)
         self._idle = None if primary else "none"  # the Stop button of small things only shows while it can be pressed
         self.stop.layout.display = self._idle
         self._began = "", 0.0, 0  # the stage, when it began, and with how much done
-        self.stop.on_click(lambda _: self._stopping.set())
+        self.stop.on_click(lambda _: self._stop())
         row = widgets.HBox([self.button, self.stop, *beside], layout={"flex_flow": "row wrap", "align_items": "center"})
         super().__init__([row, self.under_way, self.message])
 
@@ -60,6 +62,7 @@ class Work(widgets.VBox):
             return False
         self.button.disabled, self.stop.disabled, self.stop.layout.display = True, False, None
         self._stopping.clear()
+        self._error = None
         self.message.value, self.bar.value, self.under_way.layout.display = "", 0, None
         thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         thread.start()
@@ -72,13 +75,13 @@ class Work(widgets.VBox):
             self._thread.join(seconds)
 
     def fail(self, error: Exception) -> None:
-        """Show an error as a card; with the traceback folded into it where the toolkit has no words for it."""
-        if isinstance(error, ToolkitError):
-            self.message.value = card(error.what, error.remedy)
-        else:
-            what = self.words("unexpected", error=f"{type(error).__name__}: {error}")
-            details = "".join(traceback.format_exception(error))
-            self.message.value = card(what, self.words("unexpected remedy"), details)
+        """Show an error as a card, in the language of the moment."""
+        self._error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._error is not None:
+            self.message.value = failure(self._error, self.words)
 
     def _run(self, work: Callable[[Report], str | None]) -> None:
         try:
@@ -106,6 +109,12 @@ class Work(widgets.VBox):
         finally:
             _one_at_a_time.release()
 
+    def _stop(self) -> None:
+        """End at the next report; that may take a moment, when a model is loaded or a server keeps silent."""
+        if not self.stop.disabled:
+            self._stopping.set()
+            self.stage.value = self.words("cancelling")
+
     def _check_stop(self) -> None:
         if self._stopping.is_set():
             raise Stopped
@@ -118,7 +127,7 @@ class Work(widgets.VBox):
             self._began = label, now, done
         _, since, first = self._began
         self.bar.value = min(100, 100 * done // total) if total else 0
-        text = f"{self.words.stage(label)}: {self.bar.value} %" if total else f"{self.words.stage(label)}: {done}"
+        text = f"{self.words.told(label)}: {self.bar.value} %" if total else f"{self.words.told(label)}: {done}"
         speed = (done - first) / (now - since) if now - since > 0.5 else 0
         if speed and (total or 0) < 1_000_000:  # beyond that they are bytes
             text += self.words("a second", speed=f"{speed:.1f}")
@@ -169,6 +178,15 @@ def quietly() -> Iterator[None]:
     """Wait for one's turn without a word, for short work on a model."""
     with _one_at_a_time:
         yield
+
+
+def failure(error: Exception, words: Words) -> str:
+    """An error as a card; with the traceback folded into it where the toolkit has no words for it."""
+    if isinstance(error, ToolkitError):
+        return card(error.what, error.remedy, language=words.language)
+    what = words("unexpected", error=f"{type(error).__name__}: {error}")
+    details = "".join(traceback.format_exception(error))
+    return card(what, words("unexpected remedy"), details, words.language)
 
 
 def line(text: str) -> str:

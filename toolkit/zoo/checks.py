@@ -29,8 +29,8 @@ def wrong(path: Path, entry: Entry, file: File) -> str:
         return _with_size(files.WRONG[kind][0], path, file)
     size = path.stat().st_size
     if file.size and not file.fits(size):
-        short = "is cut off: it" if size < file.size else "is another file: it"
-        return f"{short} has {size:,} bytes, not {'' if file.exact else 'about '}{file.size:,}"
+        short = "is cut off" if size < file.size else "is another file"
+        return f"{short}: it has {size:,} bytes, not {'' if file.exact else 'about '}{file.size:,}"
     if file.md5 and digest(path, "md5") != file.md5:
         return f"is another file: its MD5 is not {file.md5}"
     sha256 = "" if file.md5 else digest(path)

@@ -85,7 +85,7 @@ def _here(entry: Entry, show: Progress) -> dict[str, Path]:
                     f"{path} {why}.",
                     f"Delete it and fetch '{entry.name}' again. Or load it by its path, if you trust it.",
                 )
-            show.say(f"{path} {why}: not used for '{entry.name}'.")
+            show.say(f"Not used for '{entry.name}': {path} {why}.")
     return here
 
 
@@ -175,7 +175,7 @@ def _download(entry: Entry, file: File, show: Progress, timeout: float) -> None:
 
 def _receive(mirror: Mirror, file: File, part: Path, show: Progress, timeout: float) -> None:
     """All of a file from one mirror, asked again after short pauses as long as that may help."""
-    show.start(f"{file.name} from {mirror}", file.size, unit="B", done=_size(part))
+    show.start(f"{file.name} ({mirror})", file.size, unit="B", done=_size(part))
     fruitless = 0
     while True:
         before = _size(part)
@@ -266,8 +266,8 @@ def _nowhere(
         tried = ", ".join(str(mirror) for mirror, _ in refused)
         what = f"'{entry.name}' can't be fetched: there is no network, or it doesn't let through to {tried}."
     else:
-        reasons = "".join(f"\n  - {mirror}: {why}" for mirror, why in refused)
-        what = f"'{entry.name}' can't be fetched: no mirror gave {file.name}.{reasons}"
+        reasons = (f"\n  - {mirror}: {why}" for mirror, why in refused)
+        what = "".join([f"'{entry.name}' can't be fetched: no mirror gave {file.name}.", *reasons])
     pages = dict.fromkeys([*(mirror.page for mirror in mirrors), *entry.pages])
     by_hand = f"Get {file.name} ({file.amount}) with a browser, and put it under that name into {entry.folder}."
     return FetchError(what, by_hand + "".join(f"\n  - {page}" for page in pages))

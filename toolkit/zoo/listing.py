@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..translations import columns, padded, translate
 from . import catalogue, search
 from .catalogue import Entry
 
@@ -14,22 +15,28 @@ COLUMNS = ("name", "model", "for", "picture", "download", "licence of the code",
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under COLUMNS. Prints as plain text, shows as HTML in a notebook."""
+    """Rows of text under COLUMNS. Prints as plain text, shows as HTML in a notebook, in the language of TOOLKIT_LANG
+    or the platform.
+    """
 
     rows: tuple[tuple[str, ...], ...]
 
+    def _translated(self) -> list[tuple[str, ...]]:
+        return [tuple(map(translate, row)) for row in (COLUMNS, *self.rows)]
+
     def __str__(self) -> str:
-        shown = [tuple(row[i] for i in (0, 1, 3, 4, 7, 2)) for row in (COLUMNS, *self.rows)]
-        widths = [max(map(len, column)) for column in zip(*shown)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in shown]
+        shown = [tuple(row[i] for i in (0, 1, 3, 4, 7, 2)) for row in self._translated()]
+        widths = [max(map(columns, column)) for column in zip(*shown)]
+        lines = ["  ".join(padded(cell, width) for cell, width in zip(row, widths)).rstrip() for row in shown]
         licences = dict.fromkeys((row[0] if row[1] == "helper" else row[1].split()[0], *row[5:7]) for row in self.rows)
-        told = [f"{model}: code {code}; weights {weights}" for model, code, weights in licences]
-        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", "Licences", *told])
+        told = [translate(f"{model}: code {code}; weights {weights}") for model, code, weights in licences]
+        return "\n".join([lines[0], "-" * max(map(columns, lines)), *lines[1:], "", translate("Licences"), *told])
 
     def _repr_html_(self) -> str:
         left = "style='text-align:left'"  # notebooks align to the right
-        head = "".join(f"<th {left}>{cell}</th>" for cell in COLUMNS)
-        cells = ("".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) for row in self.rows)
+        names, *rows = self._translated()
+        head = "".join(f"<th {left}>{cell}</th>" for cell in names)
+        cells = ("".join(f"<td {left}>{html.escape(cell)}</td>" for cell in row) for row in rows)
         body = "".join(f"<tr>{row}</tr>" for row in cells)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

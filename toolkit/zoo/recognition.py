@@ -91,11 +91,16 @@ class Differences:
 
     def __str__(self) -> str:
         shapes = [f"{key} is {theirs}, not {ours}" for key, (theirs, ours) in self.shapes.items()]
-        return "; ".join(
-            f"{len(keys)} {what}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
-            for what, keys in (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", shapes))
-            if keys
+        told = (
+            f"{len(self.missing)} missing: {_few(self.missing)}" if self.missing else "",
+            f"{len(self.unexpected)} unexpected: {_few(self.unexpected)}" if self.unexpected else "",
+            f"{len(shapes)} of another shape: {_few(shapes)}" if shapes else "",
         )
+        return "; ".join(filter(None, told))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])
 
 
 def given(animator: Animator, parts: Parts) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from ..errors import CheckpointError, ConfigError
 from ..models import FAMILIES
 from ..models.base import Animator
+from ..translations import padded, translate
 from . import checks
 from .catalogue import Entry, File, entries
 from .files import Parts
@@ -49,7 +50,7 @@ class Report:
             ("licence", self.licence),
             ("loads", "yes" if self.loads else f"no: {self.why}"),
         ]
-        lines = [f"{name:8}{value}" for name, value in said if value]
+        lines = [f"{padded(translate(name), 8)}{translate(value)}" for name, value in said if value]
         rows = [
             *(("missing", key, "") for key in self.wrong.missing[:MOST]),
             *(("unexpected", key, "") for key in self.wrong.unexpected[:MOST]),
@@ -61,10 +62,12 @@ class Report:
         if rows:
             width = max(len(key) for _, key, _ in rows)
             counts = (len(self.wrong.missing), len(self.wrong.unexpected), len(self.wrong.shapes))
-            lines += ["", f"Tensors: {counts[0]} missing, {counts[1]} unexpected, {counts[2]} of another shape"]
-            lines += [f"  {what:12}{key:{width}}  {detail}".rstrip() for what, key, detail in rows]
+            told = f"Tensors: {counts[0]} missing, {counts[1]} unexpected, {counts[2]} of another shape"
+            lines += ["", translate(told)]
+            rows = [(padded(translate(what), 12), key, translate(detail)) for what, key, detail in rows]
+            lines += [f"  {what}{key:{width}}  {detail}".rstrip() for what, key, detail in rows]
             if sum(counts) > len(rows):
-                lines.append(f"  … and {sum(counts) - len(rows)} more")
+                lines.append("  " + translate(f"… and {sum(counts) - len(rows)} more"))
         return "\n".join(lines)
 
 
@@ -95,12 +98,12 @@ def verify(path: str | Path) -> Report:
     try:
         parts, meta = read(path)
     except CheckpointError as error:
-        return Report(**facts, loads=False, why=str(error))
+        return Report(**facts, loads=False, why=f"{error}")
     try:
         animator, config = _bare(path, parts, meta, entry.config if entry else "")
         why = ""
     except (CheckpointError, ConfigError) as error:
-        animator, why = nearest(parts), str(error)
+        animator, why = nearest(parts), f"{error}"
         if animator is None:
             return Report(**facts, loads=False, why=why)
         config = f"{animator.info.config} (the nearest)"
