@@ -644,3 +644,32 @@ def test_finer_masks_mix_the_same_motions(jacobian):
     coarse = model.generator.move(encoded, kp[1], kp[0])["mask"].log()
     blended = torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=True)
     assert torch.allclose(out["mask"], blended.softmax(1), atol=1e-5)  # sharper than masks made larger
+
+
+# ---------------------------------------------------------------- a decoder that knows where the driver's keypoints are
+
+
+GUIDED = {"skips": True, "guided": True, "estimate_occlusion_map": True}
+
+
+def test_a_guided_decoder_sees_what_is_hidden_and_where_keypoints_are():
+    model = small(generator=GUIDED)
+    source, frames = pictures(64, 64, 0.0), torch.cat([pictures(64, 64, phase) for phase in (0.4, 0.9)])
+    generator = model.generator
+    encoded, own, driving = generator.encode(source), model.kp_detector(source), model.kp_detector(frames)
+    moved = generator.move(encoded, driving, own)
+    hidden = {**moved, "occlusion_map": torch.zeros_like(moved["occlusion_map"])}
+    painted = generator.paint(encoded, generator.deformation(moved))
+    assert torch.equal(generator.decode(encoded, hidden), painted)  # what the mask hides changes nothing in painting
+    kept = {**moved, "occlusion_map": torch.ones_like(moved["occlusion_map"])}
+    assert torch.allclose(generator.decode(encoded, kept), generator.deform(source.expand(2, -1, -1, -1), moved))
+    elsewhere = generator.deformation({**moved, "points": moved["points"] + 0.2})
+    assert (generator.paint(encoded, elsewhere) - painted).abs().max() > 1e-3
+    one = generator.decode(encoded, generator.move(encoded, {k: v[1:] for k, v in driving.items()}, own))
+    assert torch.allclose(one, generator.decode(encoded, moved)[1:], atol=1e-5)  # a batch of one
+
+
+def test_a_guided_generator_needs_skips():
+    with pytest.raises(ConfigError, match="needs skips"):
+        small(generator=GUIDED | {"skips": False})
+    assert not any("guides" in key for key in build("fomm", "vox-256").state_dict())

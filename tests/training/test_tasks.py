@@ -172,6 +172,39 @@ def test_learning_from_puppets(family, tmp_path):
     assert toolkit.load(run.folder / "model.safetensors").info.drawn
 
 
+@pytest.mark.parametrize("family", ["fomm", "mraa"])
+def test_the_decoder_alone_learns_to_paint(family, tmp_path):
+    """Encoder and flow stay, norms and all; the occlusion head learns to choose; then the whole goes on."""
+    generator = MODELS[family]["generator"] | {"skips": True, "guided": True}
+    weights = {"pyramid": 1.0, "painting": 1.0, "choosing": 1.0, "perceptual": 1.0}
+    stage = {"train": ["generator"], "window": 32, "cross": 0.5, "levels": ["0.5"], "weights": weights, "steps": 1}
+    stages = [{**stage, "name": "paint", "part": "paint"}, {**stage, "name": "whole"}]
+    table = recipe(family, stages, model=MODELS[family] | {"generator": generator})
+    run = trainer(table, tmp_path / "run")
+
+    def now():
+        weights = network.state_dict().items()
+        return {
+            name: tensor.clone() for name, tensor in weights if ".down." not in name
+        }  # that one follows from the size
+
+    def changed(before):
+        return {name for name, tensor in now().items() if not tensor.equal(before[name])}
+
+    network = run.task.network
+    before = now()
+    losses = run.advance()
+    assert set(losses) == {*weights, "total"} and all(math.isfinite(value) for value in losses.values())
+    flow = network.flow_network
+    learned = {name.removeprefix(f"{flow}.").split(".")[0] for name in changed(before)}
+    assert learned == {"occlusion", "bottleneck", "up_blocks", "final", "guides"}
+    before = now()
+    run.advance()
+    assert any(name.startswith(f"{flow}.hourglass") for name in changed(before))
+    with pytest.raises(ConfigError, match="'paint' looks at what is painted"):
+        trainer(recipe(family, [{**stages[0], "window": 0}]), tmp_path / "whole")
+
+
 @pytest.mark.parametrize("family", ["mraa", "tpsmm"])
 def test_avd_from_true_anchors(family, tmp_path):
     """No picture is looked at; another character's row has the first one's own anchors as its answer."""

@@ -12,13 +12,15 @@ from toolkit.training.window import WindowedDeformation, Windows
 @pytest.mark.parametrize("side", [128, 64])
 def test_the_window_is_cut_from_the_whole(side):
     torch.manual_seed(0)
-    whole = Deformation(torch.rand(2, 32, 32, 2) * 2 - 1, [torch.rand(2, 1, 32, 32)], True, True)
+    flow, points = torch.rand(2, 32, 32, 2) * 2 - 1, torch.rand(2, 5, 2) - 0.5
+    whole = Deformation(flow, [torch.rand(2, 1, 32, 32)], True, True, points)
     windows = Windows([(8, 16), (32, 40)], 64, 128)
     maps = torch.rand(2, 3, side, side)
     part = WindowedDeformation(whole, windows)
     warped = part.warped(maps)
     torch.testing.assert_close(warped, windows.crop(whole.warped(maps)))
     torch.testing.assert_close(part.blended(warped), windows.crop(whole.blended(whole.warped(maps))))
+    torch.testing.assert_close(part.spots(side // 2, side // 2), windows.crop(whole.spots(side, side)))
 
 
 def test_windows_lie_inside_and_mostly_about_the_face():

@@ -124,8 +124,9 @@ class DenseMotionNetwork(DenseMotion):
 class Generator(WarpingGenerator):
     """The generator with the published arguments: it warps the deepest features alone.
 
-    resize_corners, skips: see WarpingGenerator; both False in all that was published of FOMM. skips is the generator of
-    the authors' next model (MRAA): what stands still or merely moves is taken from the picture, the rest is painted.
+    resize_corners, skips, guided: see WarpingGenerator; all False in all that was published of FOMM. skips is the
+    generator of the authors' next model (MRAA): what stands still or merely moves is taken from the picture, the rest
+    is painted.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class Generator(WarpingGenerator):
         align_corners: bool = False,
         resize_corners: bool = False,
         skips: bool = False,
+        guided: bool = False,
     ) -> None:
         flow = None
         if dense_motion_params is not None:
@@ -162,6 +164,7 @@ class Generator(WarpingGenerator):
             align_corners,
             skips=skips,
             resize_corners=resize_corners,
+            guided=guided,
         )
 
 

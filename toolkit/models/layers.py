@@ -275,9 +275,12 @@ class DenseMotion(nn.Module):
         self.mask = nn.Conv2d(self.hourglass.out_filters, motions + 1, 7, padding=3)
         self.occlusion = nn.Conv2d(self.hourglass.out_filters, 1, 7, padding=3) if estimate_occlusion_map else None
         self.down = antialias(num_channels, scale_factor)
+        self.count = motions
         self.align_corners = align_corners
         self.deformed_source = deformed_source
         self.finer = finer
+
+    places = "value"  # the motion's tensor B x K x 2 of where things are
 
     def spots(self, motion: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """Where the local motions act: B x K x height x width."""
@@ -297,12 +300,13 @@ class DenseMotion(nn.Module):
         """small: `self.down` of the pictures, B x C x h x w. It and source may have one row for all rows of driving.
         background: B x 3 x 3, or None where it stands still.
 
-        Returns sparse_deformed B x (K+1) x C x h x w, and, h and w times `finer`, mask B x (K+1) x h x w, deformation
-        B x h x w x 2 and occlusion_map B x 1 x h x w where they are estimated.
+        Returns points B x K x 2 (the driver's), sparse_deformed B x (K+1) x C x h x w, and, h and w times `finer`, mask
+        B x (K+1) x h x w, deformation B x h x w x 2 and occlusion_map B x 1 x h x w where they are estimated.
         """
         height, width = small.shape[2:]
         motions = self.motions(driving, source, height, width, background)
-        slots, out = self.heatmap(driving, source, height, width).to(small.dtype)[:, :, None], {}
+        slots = self.heatmap(driving, source, height, width).to(small.dtype)[:, :, None]
+        out = {"points": driving[self.places]}
         if self.deformed_source:
             out["sparse_deformed"] = warp_each(small, motions, self.align_corners)
             slots = torch.cat([slots, out["sparse_deformed"]], dim=2)
@@ -367,6 +371,9 @@ class WarpingGenerator(nn.Module):
     resize_corners: how flows and masks are brought to another size. As published, False: a flow that stands still then
     shifts larger maps by up to 0.5 % of their side; with True (and align_corners) it is exact.
     skips (MRAA): features of every level, and the picture itself, are warped and blended in, not only the deepest.
+    guided (with skips; False in all that was published): the decoder sees all that was warped, also what the mask
+    hides, and below full size a spot at each of the driver's keypoints, as Monkey-Net's does; the mask only says how
+    much of the warped picture stays in the end. So it can paint an eye half shut where the flow can't shut it.
     A subclass names its flow network as the published files do.
     """
 
@@ -383,8 +390,11 @@ class WarpingGenerator(nn.Module):
         align_corners: bool,
         skips: bool = False,
         resize_corners: bool = False,
+        guided: bool = False,
     ) -> None:
         super().__init__()
+        if guided and not (skips and flow):
+            raise ConfigError("A guided generator needs skips and a flow network.", "Set skips, or leave out guided.")
         setattr(self, self.flow_network, flow)
         wide = widths(block_expansion, max_features, num_down_blocks)
         self.first = SameBlock(num_channels, wide[0], kernel=7)
@@ -394,6 +404,9 @@ class WarpingGenerator(nn.Module):
         for i in range(num_bottleneck_blocks):
             self.bottleneck.add_module(f"r{i}", ResBlock(wide[-1]))
         self.final = nn.Conv2d(wide[0], num_channels, 7, padding=3)
+        self.guides = None
+        if guided:  # none at full size, where it would be dear
+            self.guides = nn.ModuleList(nn.Conv2d(flow.count, width, 3, padding=1) for width in wide[1:])
         self.align_corners = align_corners
         self.resize_corners = resize_corners
         self.skips = skips
@@ -433,7 +446,8 @@ class WarpingGenerator(nn.Module):
     def deformation(self, moved: Mapping[str, Tensor]) -> Deformation:
         """`move`'s output, ready to be applied."""
         masks = [moved["occlusion_map"]] if "occlusion_map" in moved else []
-        return Deformation(moved.get("deformation"), masks, self.align_corners, self.resize_corners)
+        points = None if self.guides is None else moved["points"]
+        return Deformation(moved.get("deformation"), masks, self.align_corners, self.resize_corners, points)
 
     def deform(self, x: Tensor, moved: Mapping[str, Tensor]) -> Tensor:
         """Maps of any size under the flow."""
@@ -442,17 +456,33 @@ class WarpingGenerator(nn.Module):
     def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Tensor] | Deformation) -> Tensor:
         """Warp, blank, decode: encoded pictures and `move`'s output -> predictions B x C x H x W in 0..1, float32."""
         deformation = moved if isinstance(moved, Deformation) else self.deformation(moved)
+        painted = self.paint(encoded, deformation)
+        return deformation.blended(deformation.warped(encoded["picture"]), painted) if self.skips else painted
+
+    def paint(self, encoded: Mapping[str, Tensor], deformation: Deformation) -> Tensor:
+        """What the decoder makes of the warped features, B x C x H x W in 0..1, float32; with skips not yet blended
+        with the warped picture.
+        """
         warped = deformation.warped(encoded["features"])
-        x = self.bottleneck(deformation.blended(warped))
+        x = self.bottleneck(self._seen(warped, deformation, len(self.up_blocks)))
         for level, block in zip(reversed(range(len(self.up_blocks))), self.up_blocks, strict=True):
             if self.skips:
-                x = deformation.blended(warped, x)
+                x = self._seen(warped, deformation, level + 1, x)
                 warped = deformation.warped(encoded[f"map_{level}"])
             x = block(x)
         if self.skips:
-            x = deformation.blended(warped, x)
-        x = self.final(x).float().sigmoid()
-        return deformation.blended(deformation.warped(encoded["picture"]), x) if self.skips else x
+            x = self._seen(warped, deformation, 0, x)
+        return self.final(x).float().sigmoid()
+
+    def _seen(self, warped: Tensor, deformation: Deformation, level: int, painted: Tensor | None = None) -> Tensor:
+        """What the decoder goes on with at a level: the warped features and, but at first, what it has painted."""
+        if self.guides is None:
+            return deformation.blended(warped, painted)
+        x = warped if painted is None else warped + painted
+        told = painted is not None and level == len(self.guides)  # before the bottleneck
+        if deformation.points is None or level == 0 or told:
+            return x
+        return x + self.guides[level - 1](deformation.spots(*x.shape[2:]).to(x.dtype))
 
     def forward(
         self,

@@ -177,13 +177,19 @@ class Deformation:
 
     flow: B x h x w x 2, or None (nothing moves). masks: B x 1 x h x w each, 1 keeps what was warped, 0 is to be
     painted; the last is resized where none has the size asked for; without masks all is kept. resize_corners: the
-    align_corners of resizing. Each size is computed once.
+    align_corners of resizing. points: the driver's keypoints B x K x 2, where a decoder is told of them. Each size is
+    computed once.
     """
 
     def __init__(
-        self, flow: Tensor | None, masks: Sequence[Tensor], align_corners: bool, resize_corners: bool = False
+        self,
+        flow: Tensor | None,
+        masks: Sequence[Tensor],
+        align_corners: bool,
+        resize_corners: bool = False,
+        points: Tensor | None = None,
     ) -> None:
-        self.align_corners, self.resize_corners = align_corners, resize_corners
+        self.align_corners, self.resize_corners, self.points = align_corners, resize_corners, points
         self._flows = {} if flow is None else {tuple(flow.shape[1:3]): flow}
         self._masks = {tuple(mask.shape[2:]): mask for mask in masks}
         self._flow, self._mask = flow, masks[-1] if masks else None
@@ -204,6 +210,10 @@ class Deformation:
     def warped(self, x: Tensor) -> Tensor:
         """Maps C x H x W of B rows, or of one row that serves all, under the flow."""
         return x if self._flow is None else warp(x, self.flow(*x.shape[2:]), self.align_corners)
+
+    def spots(self, height: int, width: int) -> Tensor:
+        """The driver's keypoints as Gaussians of 1.5 pixels on a map of that size: B x K x height x width."""
+        return gaussians(self.points, height, width, (3 / (height - 1)) ** 2)
 
     def blended(self, warped: Tensor, painted: Tensor | None = None) -> Tensor:
         """What was warped where the mask keeps it, and what was painted elsewhere (None: zeros)."""

@@ -268,6 +268,8 @@ class PixelwiseFlowPredictor(DenseMotion):
         self.use_covar_heatmap = use_covar_heatmap
         self.revert_axis_swap = revert_axis_swap
 
+    places = "shift"
+
     def spots(self, motion: Regions, height: int, width: int) -> Tensor:
         """A Gaussian at each region, of its covariance or of a fixed one."""
         if self.use_covar_heatmap:
@@ -286,7 +288,7 @@ class PixelwiseFlowPredictor(DenseMotion):
 
 
 class Generator(WarpingGenerator):
-    """The generator with the published arguments. resize_corners: see WarpingGenerator; False in all that was
+    """The generator with the published arguments. resize_corners, guided: see WarpingGenerator; False in all that was
     published.
     """
 
@@ -305,6 +307,7 @@ class Generator(WarpingGenerator):
         revert_axis_swap: bool = True,
         align_corners: bool = False,
         resize_corners: bool = False,
+        guided: bool = False,
     ) -> None:
         flow = None
         if pixelwise_flow_predictor_params is not None:
@@ -325,6 +328,7 @@ class Generator(WarpingGenerator):
             align_corners,
             skips,
             resize_corners,
+            guided,
         )
 
 

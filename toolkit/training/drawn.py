@@ -58,18 +58,27 @@ class Drawn(Reenactment):
 
     def check(self, stage: Stage) -> None:
         super().check(stage)
-        if not self.draws and (
-            stage.keypoints == "true" or stage.part in ("copy", "flow") or stage.window or stage.cross or stage.regions
-        ):
+        known = stage.window or stage.cross or stage.regions
+        if not self.draws and (known or stage.keypoints == "true" or stage.part in ("copy", "flow", "paint")):
             raise ConfigError(
                 f"Stage '{stage.name}' learns from what only drawn heads know (true keypoints, landmarks).",
                 f"Leave it out for clips (--set stages.N.steps=0), or train without {self.recipe.clips.folder}.",
+            )
+        if self._paints(stage) and not (stage.window and hasattr(self.network, "paint")):
+            raise ConfigError(
+                f"Stage '{stage.name}' looks at what is painted, apart from what is kept of the picture.",
+                "Give it a window, a divisor of its size, and a model that paints: fomm or mraa.",
             )
 
     def prepare(self, stage: Stage) -> None:
         """Detector and dense motion see MAP x MAP at every size: only the fixed anti-alias kernel changes."""
         super().prepare(stage)
         self._look(stage.size)
+        if stage.part == "paint":
+            for part in (self.flow.hourglass, self.flow.mask):
+                part.requires_grad_(False)  # the occlusion head goes on
+            for part in (self.flow, self.network.first, self.network.down_blocks):
+                part.eval()
 
     def _look(self, size: int) -> None:
         if self.looks and self.draws:
@@ -105,6 +114,7 @@ class Drawn(Reenactment):
         total |= self._motions(out, found, batch, by_region, stage)
         if windows is not None:
             wanted, by_region = (x if x is None else windows.crop(x) for x in (wanted, by_region))
+            total |= self._painting(out, windows, wanted, by_region, stage)
         total |= self._pictures(out["prediction"], wanted, by_region, stage)
         return total | self._published(out, found, wanted, batch.target.picture, stage)
 
@@ -123,7 +133,12 @@ class Drawn(Reenactment):
         out = self.move(encoded, found, dropout)
         deformation = self.network.deformation(out)
         out["deformed"] = deformation.warped(source)
-        out["prediction"] = self.network.decode(encoded, WindowedDeformation(deformation, windows))
+        seen = WindowedDeformation(deformation, windows)
+        if not self._paints(stage):
+            out["prediction"] = self.network.decode(encoded, seen)
+        else:
+            out["kept"], out["painted"] = seen.warped(source), self.network.paint(encoded, seen)
+            out["prediction"] = out["painted"] if stage.part == "paint" else seen.blended(out["kept"], out["painted"])
         return {**out, "encoded": encoded}, windows
 
     def _copy(self, pictures: Tensor, stage: Stage) -> dict[str, Tensor]:
@@ -245,6 +260,25 @@ class Drawn(Reenactment):
             total["following"] = weights["following"] * self._following(out, found, batch)
         if "deformed" in weights:
             total["deformed"] = weights["deformed"] * loss.pyramid_l1(out["deformed"], wanted, by_region)
+        return total
+
+    @staticmethod
+    def _paints(stage: Stage) -> bool:
+        """Whether a stage judges what is painted by itself."""
+        return stage.part == "paint" or not {"painting", "choosing"}.isdisjoint(stage.weights)
+
+    def _painting(
+        self, out: Mapping[str, Tensor], windows: Windows, wanted: Tensor, by_region: Tensor | None, stage: Stage
+    ) -> dict[str, Tensor]:
+        """Of a window: what was painted, whether it is kept or not, and whether the better of the two is kept."""
+        weights, total, painted = stage.weights, {}, out["painted"]
+        if "painting" in weights:
+            errors = (term(painted, wanted, by_region) for term in (loss.pyramid_l1, loss.gradient_l1))
+            total["painting"] = weights["painting"] * sum(errors)
+        if "choosing" in weights:
+            mask = windows.crop(out["occlusion_map"])
+            better = loss.choosing(mask, out["kept"].detach(), painted.detach(), wanted, stage.painted)
+            total["choosing"] = weights["choosing"] * better
         return total
 
     def _pictures(

@@ -104,7 +104,8 @@ class Learner:
 
     def _accumulate(self, stage: Stage, step: int) -> dict[str, float]:
         modules, passes, sums = self.task.modules, self.passes(stage), dict[str, Tensor]()
-        learners = [p for name in stage.train if name != "discriminator" for p in modules[name].parameters()]
+        learning = [name for name in stage.train if name != "discriminator"]
+        learners = [p for name in learning for p in modules[name].parameters() if p.requires_grad]  # parts may rest
         self._forget()
         for number in range(passes):
             part = self.processes.part(number, passes)

@@ -36,7 +36,8 @@ class Stage:
     keypoints: where the motion comes from: "detector" (learns if trained) or "true" (the puppets' own anchors).
     noise: standard deviation of what is added to true keypoints, as a detector's error would.
     part: what learns: "whole"; "flow": the dense motion alone; "copy": the generator alone, as an auto-encoder of
-    random crops of side `crop`; "avd": the network that parts shape from pose (MRAA, TPSMM), the rest stays.
+    random crops of side `crop`; "paint": its decoder alone (of windows), judged by what it paints everywhere; "avd":
+    the network that parts shape from pose (MRAA, TPSMM), the rest stays.
     scaling: how much part "avd" stretches the driver's motion at most, along each axis.
     window: the generator decodes (and its losses see) only a window of this side in each picture, mostly about the
     face; its encoder rests meanwhile. 0: the whole picture.
@@ -45,7 +46,8 @@ class Stage:
     cross: share of rows whose driver is another character (relative motion, true answer).
     dropout: TPSMM's random leaving out of splines, (start, rise, most, until): the share is start + rise * progress, at
     most `most`, and 0 from progress `until` on. background_from: the progress from which the background moves.
-    painted: how much painting errs, as loss "keeping" takes it: what the flow brings is kept where it errs less.
+    painted: what the flow brings is kept where it errs less than that (loss "keeping"), or at most so much more than
+    what was painted there (loss "choosing").
     levels: pyramid levels of the perceptual loss. weights: {loss: weight}, see `losses.py`. regions: {background,
     head, eyes, mouth: weight of a pixel there}.
     """

@@ -51,7 +51,7 @@ class WindowedDeformation(Deformation):
 
     def __init__(self, whole: Deformation, windows: Windows) -> None:
         self.whole, self.windows = whole, windows
-        self.align_corners = whole.align_corners
+        self.align_corners, self.points = whole.align_corners, whole.points
 
     def mask(self, height: int, width: int) -> Tensor:
         factor = self.windows.size // self.windows.side
@@ -60,6 +60,10 @@ class WindowedDeformation(Deformation):
     def warped(self, x: Tensor) -> Tensor:
         flow = self.windows.crop(self.whole.flow(*x.shape[2:]).permute(0, 3, 1, 2))
         return warp(x, flow.permute(0, 2, 3, 1), self.align_corners)
+
+    def spots(self, height: int, width: int) -> Tensor:
+        factor = self.windows.size // self.windows.side
+        return self.windows.crop(self.whole.spots(height * factor, width * factor))
 
     @property
     def _mask(self) -> Tensor | None:
