@@ -1,6 +1,8 @@
 """The view of a training run, without a browser: listening, in a thread, and following a folder."""
 
+import _thread
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -71,6 +73,72 @@ def test_stop_ends_the_run_with_a_checkpoint(tmp_path, monkeypatch):
     more = trainer(monkeypatch, tmp_path / "run", view)
     view.start(lambda: more.run(resume=True)).wait(60)
     assert more.step == 7 and view.bar.bar_style == "success", "the view serves again"
+
+
+def interrupted(monkeypatch, times):
+    """Interrupt whoever waits for a thread, so often: by the real way once, by what it raises after that."""
+    join, left = threading.Thread.join, [True] * times
+
+    def joins(self, timeout=None):
+        if left and self is not threading.main_thread():
+            left.pop()
+            _thread.interrupt_main()
+            time.sleep(1)  # where the interrupt arrives
+        return join(self, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", joins)
+
+
+def test_an_interrupt_while_waiting_is_stop(tmp_path, monkeypatch):
+    view, seen = TrainingView("en"), []
+    reached = threading.Event()
+    view.hint.observe(lambda change: seen.append(change["new"]), "value")
+
+    def listen(news):
+        if news.step == 2 and not news.file and not news.text:
+            reached.set()
+            while not view._stopping.is_set():
+                time.sleep(0.01)
+        view(news)
+
+    run = trainer(monkeypatch, tmp_path / "run", listen)
+    view.start(run.run)
+    assert reached.wait(60)
+    interrupted(monkeypatch, 1)
+    assert view.wait(60) == run.folder / "model.safetensors", "no traceback: it is waited for, and whole"
+    assert "Stopped at step 2 of 7" in view.message.value
+    assert "interrupt the kernel" in seen[0] and view.hint.value == ""
+
+
+def test_a_second_interrupt_leaves_the_run_to_end_by_itself(tmp_path, monkeypatch):
+    view, go_on = TrainingView("en"), threading.Event()
+    view.start(lambda: go_on.wait(60) and tmp_path)
+    with monkeypatch.context() as patch:
+        interrupted(patch, 2)
+        assert view.wait(60) is None
+    assert "Stopping after this step" in view.message.value
+    go_on.set()
+    assert view.wait(60) == tmp_path
+
+
+def test_an_interrupt_does_not_end_a_run_elsewhere(tmp_path, monkeypatch):
+    view, seen = TrainingView("en").follow(tmp_path / "run"), []
+    view.hint.observe(lambda change: seen.append(change["new"]), "value")
+    with monkeypatch.context() as patch:
+        interrupted(patch, 1)
+        assert view.wait(60) is None
+    assert "the run goes on" in seen[0] and not view.stop.disabled and view._thread.is_alive()
+    assert not (tmp_path / "run").exists(), "nobody was told to stop"
+    view.close()
+
+
+def test_a_wait_can_be_bounded():
+    view, go_on = TrainingView("en"), threading.Event()
+    view.start(lambda: go_on.wait(60) and None)
+    began = time.monotonic()
+    assert view.wait(0.3) is None and 0.25 < time.monotonic() - began < 20 and view._thread.is_alive()
+    go_on.set()
+    view.wait(60)
 
 
 def test_an_error_is_a_card(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from .words import Words
 from .work import failure, line
 
 OFTEN, LOOK = 0.3, 2.0  # seconds between changes of the bar; between looks into a folder
+BREATH = 0.2  # seconds of a wait after which an interrupt is noticed, also where a lock can't be interrupted
 SILENT, FORGOTTEN = 120.0, 3600.0  # seconds without news of a followed run: it may have ended; nobody looks any more
 
 
@@ -28,7 +30,7 @@ class TrainingView(widgets.VBox):
 
         view = toolkit.ui.TrainingView()
         view.train("finetune", output="runs/mine", data="data")  # as toolkit.train, in a thread: Stop works
-        view.wait()                                              # -> the trained model's file, in a later cell
+        view.wait()                   # in a later cell -> the trained model's file; the kernel's ■ is Stop there
 
         display(view)                                            # in the cell's own thread: stop with its ■
         toolkit.train("finetune", output="runs/mine", data="data", progress=False, listen=view)
@@ -45,7 +47,8 @@ class TrainingView(widgets.VBox):
     def __init__(self, language: str | None = None) -> None:
         self.words = Words(language)
         self.bar = widgets.IntProgress(min=0, max=1, layout={"width": "300px", "max_width": "50%"})
-        self.stage, self.losses, self.message = widgets.Label(), widgets.HTML(), widgets.HTML()
+        self.stage, self.losses = widgets.Label(), widgets.HTML()
+        self.message, self.hint = widgets.HTML(), widgets.HTML()  # of the run; of who waits for it
         self.stop = widgets.Button(icon="stop", layout={"width": "auto", "display": "none"})
         self.words.label(self.stop, "description", "stop")
         self.stop.on_click(lambda _: self.end())
@@ -57,7 +60,7 @@ class TrainingView(widgets.VBox):
         self._begin()
         row = widgets.HBox([self.bar, self.stop, self.stage], layout=ROW)
         pictures = [self.curves, self.caption, self.sheet]
-        super().__init__([row, self.losses, self.message, *pictures], layout={"overflow": "hidden"})
+        super().__init__([row, self.losses, self.message, self.hint, *pictures], layout={"overflow": "hidden"})
         self.words.each(self._show)
 
     # ------------------------------------------------------------------ three ways to use it
@@ -117,9 +120,25 @@ class TrainingView(widgets.VBox):
         self.message.value = line(self.words("stopping"))
 
     def wait(self, seconds: float | None = None) -> Path | None:
-        """Wait until the run is over, or that many seconds; then the trained model's file, if there is one."""
-        if self._thread is not None:
-            self._thread.join(seconds)
+        """Wait until the run is over, or that many seconds; then the trained model's file, if there is one.
+
+        No button's click comes through meanwhile, so interrupting the kernel (■) is Stop: the run ends after its step,
+        and is waited for; once more, and it is waited for no longer. Of a run elsewhere it only ends the waiting.
+        """
+        if (thread := self._thread) is None:
+            return self.result
+        until = None if seconds is None else time.monotonic() + seconds
+        if thread.is_alive():
+            self.hint.value = line(self.words("interrupt" if self._follower is None else "interrupt following"))
+        try:
+            _join(thread, until)
+        except KeyboardInterrupt:
+            if self._follower is None and thread.is_alive():
+                self.end()
+                with contextlib.suppress(KeyboardInterrupt):
+                    _join(thread, until)
+        finally:
+            self.hint.value = ""
         return self.result
 
     def close(self) -> None:
@@ -143,7 +162,8 @@ class TrainingView(widgets.VBox):
         if self._thread is not None and self._thread.is_alive() and self._follower is None:
             raise ConfigError(self.words("under way"), self.words("under way remedy"))
         self._leaving.set()  # whoever followed another folder
-        self.wait()
+        if self._thread is not None:
+            self._thread.join()
         self._leaving.clear()
         self._begin()
         self._follower = follower
@@ -220,3 +240,9 @@ class TrainingView(widgets.VBox):
         image.layout.display = None
         if image is self.sheet:
             self._preview, self._shown = int(path.stem.rpartition("-")[2]), 0.0
+
+
+def _join(thread: threading.Thread, until: float | None) -> None:
+    """Wait for a thread, at the longest until that time of the monotonic clock."""
+    while thread.is_alive() and (until is None or time.monotonic() < until):
+        thread.join(BREATH if until is None else max(0.0, min(BREATH, until - time.monotonic())))

@@ -188,6 +188,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
         "To stop, interrupt the kernel (■): the run is saved first.",
         "要停止，请中断内核（■）：会先保存再结束。",
     ),
+    "interrupt following": (
+        "Interrupting the kernel (■) ends the waiting; the run goes on.",
+        "中断内核（■）只会结束等待，训练会继续。",
+    ),
     "stopping": ("Stopping after this step; the run is being saved …", "本步结束后停止，正在保存……"),
     "stopped at": (
         "Stopped at step {step} of {steps}, and saved: resume=True goes on from there.",
