@@ -316,6 +316,23 @@ def test_what_fails_in_the_background_does_not_end_it():
     assert done == [1]
 
 
+def test_what_is_asked_for_while_something_fails_is_done(monkeypatch):
+    later, begun, go_on, done, told = Later(), threading.Event(), threading.Event(), [], []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(args.exc_type))
+
+    def fails():
+        begun.set()
+        go_on.wait(60)
+        raise RuntimeError
+
+    later(fails)
+    assert begun.wait(60)
+    later(lambda: done.append(1))
+    go_on.set()
+    later.wait(60)
+    assert (done, told) == ([1], [RuntimeError])
+
+
 # -- crop, model, advice ---------------------------------------------------------------------------------------------
 
 

@@ -213,6 +213,45 @@ def test_a_disk_that_is_full_while_it_is_fetched(thing, monkeypatch):
     assert not panel.work.button.disabled
 
 
+# -- what nobody has words for ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "reader", "field", "name"),
+    [
+        (PicturePanel, "toolkit.ui.picture.media.read_picture", "picture", "picture.png"),
+        (ClipPanel, "toolkit.ui.clip.Clip.open", "driving", "driving.mp4"),
+    ],
+)
+def test_a_look_that_fails_unexpectedly_is_a_card(kind, reader, field, name, monkeypatch):
+    panel = kind(State())
+    panel.wait(60)
+
+    def breaks(*_, **__):
+        raise RuntimeError("a <b>bad</b> day")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, breaks)
+        setattr(panel.state, field, str(sample(name)))
+        panel.wait(60)
+    assert 'role="alert"' in panel.trouble.value
+    assert "RuntimeError: a &lt;b&gt;bad&lt;/b&gt; day" in panel.trouble.value
+    assert "<details>" in panel.trouble.value
+    assert panel.view.layout.display == "none"
+    panel.look()
+    panel.wait(60)
+    assert panel.trouble.value == ""
+    assert panel.view.layout.display is None
+
+
+def test_a_setting_that_somebody_cannot_bear_is_a_card():
+    panel = MotionPanel()
+    panel.state.watch(lambda: 1 / 0, "strength")
+    panel.strength.value = 1.5
+    assert "ZeroDivisionError" in panel.message.value
+    assert "<details>" in panel.message.value
+
+
 # -- two clicks, a full disk -----------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
-from ..errors import ToolkitError
 from .look import Look
 from .panel import LABELS, Panel, boxed, png, small
 from .state import State
@@ -157,7 +156,7 @@ class _Box(widgets.VBox):
             return
         try:
             whole = media.read_picture(path) if self._what == "picture" else _frame(path, self._panel.state.begin)
-        except ToolkitError:  # the panel where it was chosen says what is wrong
+        except Exception:  # the panel where it was chosen says what is wrong
             return
         self._whole = small(whole, SHOWN)
         self._scale = self._whole.shape[1] / whole.shape[1]

@@ -9,10 +9,9 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from ..errors import ToolkitError
-from .card import card
 from .state import State
 from .words import Words
+from .work import failure
 
 LABELS = {"description_width": "130px"}
 NEAR = {"description_width": "initial"}
@@ -92,7 +91,9 @@ class Panel(widgets.VBox):
 
 
 class _Carding:
-    """A context that turns an error into a card, and takes the last one away where all went well."""
+    """A context that turns any error into a card (in a thread or a callback nobody would ever see it), and takes the
+    last one away where all went well.
+    """
 
     def __init__(self, message: widgets.HTML, words: Words) -> None:
         self._message, self._words = message, words
@@ -101,9 +102,9 @@ class _Carding:
         self._message.value = ""
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
-        if isinstance(error, ToolkitError):
-            self._message.value = card(error.what, error.remedy, language=self._words.language)
-        return isinstance(error, ToolkitError)
+        if isinstance(error, Exception):
+            self._message.value = failure(error, self._words)
+        return isinstance(error, Exception)
 
 
 def png(picture: np.ndarray) -> bytes:

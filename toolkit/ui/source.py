@@ -10,7 +10,6 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
-from ..errors import InputError
 from ..paths import sample
 from ..platform import UPLOAD, here
 from ..progress import Report
@@ -100,7 +99,7 @@ class SourcePanel(Panel):
         raise NotImplementedError
 
     def show(self, path: str) -> None:
-        """Show the file of that path in `view`. Raises InputError."""
+        """Show the file of that path in `view`; what it raises becomes a card."""
         raise NotImplementedError
 
     def drawn(self, seed: int, style: str, report: Report) -> Path:
@@ -115,7 +114,7 @@ class SourcePanel(Panel):
             if path:
                 try:
                     self.show(path)
-                except InputError:
+                except Exception:
                     self.view.layout.display = "none"
                     raise
 

@@ -14,13 +14,11 @@ from typing import Any
 import anywidget
 import traitlets
 
-from ..errors import ToolkitError
-from .card import card
 from .panel import Panel
 from .receive import Receiver
 from .source import FOLDER
 from .words import Words
-from .work import line
+from .work import failure, line
 
 SLICE = 4_000_000  # bytes; servers and proxies let 10 MB through
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -96,9 +94,9 @@ class Upload(anywidget.AnyWidget):
                 self._arrived(run)
             else:
                 self.send({"kind": "go", "run": run, "at": self._receiver.here, "ping": message.get("ping", 0)})
-        except ToolkitError as error:
+        except Exception as error:  # the page would wait for an answer for ever
             self._drop()
-            self._answer("failed", run, card(error.what, error.remedy, language=self._words.language))
+            self._answer("failed", run, failure(error, self._words))
 
     def _arrived(self, run: int) -> None:
         path, self._receiver = str(self._receiver.path), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import sys
 import threading
 import time
 import traceback
@@ -167,10 +168,10 @@ class Later:
                     return
             try:
                 work()
-            except BaseException:  # said by the thread; what is asked for next is done all the same
-                with self._lock:
-                    self._thread = None
-                raise
+            except BaseException:  # said as the end of a thread is; what was asked for meanwhile is done all the same
+                told = (*sys.exc_info(), threading.current_thread())
+                threading.excepthook(threading.ExceptHookArgs(told))
+                del told  # which would keep all that the error has seen
 
 
 @contextlib.contextmanager
