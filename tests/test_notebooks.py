@@ -22,7 +22,7 @@ PROMISED = {  # what must be seen, and how often at least
     "02_crop_and_align": {"video": 6, "png": 11, "FloatSlider": 1, "68 landmarks": 6, "was lost": 1, "<table>": 2},
     "03_animate": {"video": 5, "png": 1, "sliders": 1},
     "04_sound": {"video": 3, "png": 4, "0.000 ms": 3},
-    "05_how_it_works": {"sliders": 6, "fomm: ": 1, "tpsmm: ": 1},
+    "05_how_it_works": {"sliders": 10, "fomm: ": 1, "tpsmm: ": 1},
     "06_train_on_your_data": {
         "video": 2,
         "png": 8,
