@@ -11,6 +11,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from toolkit.translations import catalogue
+from toolkit.ui import words
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = [ROOT / "index.ipynb", *sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
 CHINESE = sorted((ROOT / "notebooks" / "zh").glob("*.ipynb"))
@@ -143,6 +146,31 @@ def test_emphasis_begins_and_ends():
         for number, star in enumerate(stars):
             before, after = f" {text} "[star.start()], f" {text} "[star.end() + 1]
             assert solid(after, before) if number % 2 == 0 else solid(before, after), text[star.start() - 20 :][:40]
+
+
+def quoted_in_english(text):
+    """What a Chinese text emphasises or quotes in English although the screen says it in Chinese."""
+    plain = re.sub(r"`[^`]*`|^    .*$|\]\([^)]*\)", "", text, flags=re.MULTILINE)
+    said = re.findall(r"\*{1,2}([^*\n]+)\*{1,2}|\"([^\"\n]+)\"|“([^”\n]+)”", plain)
+    labels = {english.lower() for english, _ in words.TEXTS.values()} | {one.lower() for one in catalogue("zh")}
+    found = []
+    for one in map("".join, said):
+        pieces = [re.escape(piece.strip().lower()) for piece in one.split("…")]
+        several = len(one.replace("…", " ").split()) > 1 and not re.search("[\u4e00-\u9fff]", one)
+        within = several and any(re.search(".*".join(pieces), label) for label in labels)
+        found += [one] * (within or one.strip(" .").lower() in labels)
+    return found
+
+
+def test_chinese_texts_quote_what_stands_on_the_screen():
+    """The first cell chooses Chinese: who looks for an English label or message would look in vain."""
+    builder = load_builder()
+    for source in [*builder.sources(), builder.read(builder.SOURCES / "index.md")]:
+        for kind, said in source.cells:
+            assert kind == "code" or not quoted_in_english(said.get("zh", "")), source.name
+    seen = '按 **Animate**，*from second*，"… is a web page"，“none stated”，*here* 一列'
+    assert quoted_in_english(seen) == ["Animate", "from second", "… is a web page", "none stated", "here"]
+    assert not quoted_in_english('`model` 和 *Run → Run All Cells*，"relative" 和**生成动画**，“没有文件……”')
 
 
 def test_every_notebook_has_what_a_lesson_has():
