@@ -1,5 +1,7 @@
 """Where things are: in a clone, in an installation, and when nothing can be written."""
 
+from pathlib import Path
+
 import pytest
 
 from toolkit import paths
@@ -9,7 +11,8 @@ from toolkit.errors import InputError
 @pytest.fixture
 def layout(tmp_path, monkeypatch):
     """A place for the package that is no clone."""
-    monkeypatch.delenv("TOOLKIT_WEIGHTS", raising=False)
+    for name in ("TOOLKIT_WEIGHTS", "COLAB_RELEASE_TAG", "COLAB_BACKEND_VERSION", "KAGGLE_KERNEL_RUN_TYPE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(paths.sys, "platform", "linux")
@@ -42,6 +45,34 @@ def test_read_only_clone(layout, tmp_path, monkeypatch):
 def test_chosen_folder(layout, tmp_path, monkeypatch):
     monkeypatch.setenv("TOOLKIT_WEIGHTS", str(tmp_path / "mine"))
     assert paths.weights_folder() == tmp_path / "mine"
+
+
+def test_results_stay_beside_the_notebook(layout, tmp_path, monkeypatch):
+    """Also where the platform keeps that folder anyway, and where it has nothing to keep them in."""
+    assert (paths.results_folder(), paths.uploads_folder()) == (Path("results"), Path("uploads"))
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    assert paths.results_folder() == Path("results"), "no Drive yet"
+    monkeypatch.delenv("COLAB_RELEASE_TAG")
+    working = tmp_path / "mounts" / "kaggle" / "working" / "lesson"
+    working.mkdir(parents=True)
+    monkeypatch.chdir(working)
+    assert (paths.results_folder(), paths.uploads_folder()) == (Path("results"), Path("uploads"))
+    for folder in ("kaggle/working/lesson", "kaggle/working", "kaggle"):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "mounts" / folder).rmdir()
+    (tmp_path / "mounts" / "root" / "autodl-tmp").mkdir(parents=True)
+    assert paths.results_folder() == Path("results"), "this one forgets nothing"
+
+
+def test_results_go_where_they_are_kept(layout, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    drive = tmp_path / "mounts" / "content" / "drive" / "MyDrive"
+    drive.mkdir(parents=True)
+    assert paths.results_folder() == drive / "living-pictures" / "results"
+    assert paths.uploads_folder() == drive / "living-pictures" / "uploads"
+    (tmp_path / "link").symlink_to(drive)
+    monkeypatch.chdir(tmp_path / "link")
+    assert paths.results_folder() == Path("results"), "the working folder is in the Drive"
 
 
 def test_samples(layout):

@@ -273,6 +273,15 @@ def test_a_free_name_is_found_each_time(files):
     assert all(path.parent.name == "results" for path in paths)
 
 
+def test_a_result_goes_where_it_is_kept(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
+    drive = tmp_path / "mounts" / "content" / "drive" / "MyDrive"
+    drive.mkdir(parents=True)
+    clip = toolkit.animate(files / "picture.png", files / "driver.mp4", trim=(0, 0.08), progress=False)
+    assert clip.path.parent == drive / "living-pictures" / "results"
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [

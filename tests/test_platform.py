@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,26 @@ def test_a_link_to_the_same_folder_is_listed_once(mounts):
     assert platform.here().inputs == (mounts / "openbayes" / "input" / "input0",)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_what_an_upload_button_takes(name, mounts, monkeypatch):
+    folders, variable, *_ = CASES[name]
+    for folder in folders:
+        (mounts / folder).mkdir(parents=True)
+    if variable:
+        monkeypatch.setenv(variable, "1")
+    assert platform.here().upload_limit == (1_000_000 if name == "colab" else 10_000_000)
+
+
+def test_model_scope_is_not_told_by_what_its_library_sets(mounts, monkeypatch):
+    monkeypatch.setenv("MODELSCOPE_CACHE", "cache")
+    assert platform.here().name == "jupyter"
+    (mounts / "mnt" / "workspace").mkdir(parents=True)
+    assert platform.here().name == "modelscope"
+    (mounts / "mnt" / "workspace").rmdir()
+    monkeypatch.setenv("MODELSCOPE_ENVIRONMENT", "dsw")
+    assert platform.here().name == "modelscope"
+
+
 def test_language(mounts, monkeypatch):
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     assert platform.language() == "zh"
@@ -102,13 +124,27 @@ def test_the_first_cell_says_what_is_kept(mounts, monkeypatch, capsys):
     platform.prepare()
     said = capsys.readouterr().out
     assert "Colab" in said and str(paths.weights_folder()) in said and "gone" in said and "drive.mount" in said
-    (mounts / "content" / "drive" / "MyDrive").mkdir(parents=True)
+    assert f"Results go to {Path.cwd() / 'results'}" in said and said.strip().endswith("then run this cell again.")
+    drive = mounts / "content" / "drive" / "MyDrive"
+    drive.mkdir(parents=True)
     platform.prepare()
     said = capsys.readouterr().out
-    assert "are kept in" in said and "MyDrive" in said and "drive.mount" not in said
+    assert "are kept in" in said and "MyDrive" in said and "drive.mount" not in said and "gone" not in said
+    kept = drive / "living-pictures"
+    assert f"Results are kept in {kept / 'results'}, uploads in {kept / 'uploads'}." in said
     monkeypatch.setenv("TOOLKIT_LANG", "zh")
     platform.prepare()
-    assert "保存在" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.count("保存在") == 3 and "kept" not in said
+
+
+def test_what_is_not_kept_is_said_of_each(mounts, monkeypatch, capsys):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    (mounts / "content" / "drive" / "MyDrive").mkdir(parents=True)
+    monkeypatch.setenv("TOOLKIT_WEIGHTS", str(mounts / "elsewhere"))
+    platform.prepare()
+    said = capsys.readouterr().out
+    assert "elsewhere, which is gone" in said and "Results are kept in" in said
 
 
 def test_only_what_is_missing_is_installed(monkeypatch):
@@ -125,6 +161,70 @@ def test_only_what_is_missing_is_installed(monkeypatch):
     platform.need("PIL", "not_there_yet")
     assert calls[0][1:4] == ["-m", "pip", "install"] and calls[0][-1] == "not-there-yet>=1"
     assert not [part for part in calls[0] if part.startswith("pillow")]
+
+
+def test_what_is_here_is_held(monkeypatch):
+    """What pip is given: a line for each of HELD that is here, as pip can read it, and none for what is not."""
+    here = {
+        "torch": "2.13.0+cpu",
+        "torchvision": "0.28.0a0+1f2",
+        "numpy": "1.26.4",
+        "pillow": "11.3.0.post1",
+        "pandas": "1.1build1",
+        "scipy": None,
+    }
+
+    def version(name):
+        if name not in here:
+            raise metadata.PackageNotFoundError(name)
+        return here[name]
+
+    given = []
+
+    def run(command, **_):
+        assert command[-3] == "-c" and "--upgrade" not in command
+        given.extend(Path(command[-2]).read_text().splitlines())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(platform.importlib.metadata, "version", version)
+    monkeypatch.setattr(platform.subprocess, "run", run)
+    monkeypatch.setitem(platform.PACKAGES, "not_there_yet", "not-there-yet>=1")
+    platform.need("not_there_yet")
+    assert given == ["torch==2.13.0", "torchvision==0.28.0a0", "numpy==1.26.4", "pillow==11.3.0.post1"]
+    assert {"ipywidgets", "jupyterlab", "torchaudio", "scipy", *platform.GIVEN} <= set(platform.HELD)
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """A function that offers pip a package, and nothing else; pip only says what it would install."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "DRY_RUN": "1"}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+
+    def offer(name, version, *needs):
+        about = f"{name}-{version}.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+            lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+            wheel.writestr(f"{about}/METADATA", "\n".join([*lines, *(f"Requires-Dist: {one}" for one in needs), ""]))
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{about}/RECORD", "")
+
+    return offer
+
+
+def test_pip_leaves_what_is_here_as_it_is(shop, monkeypatch):
+    """The real pip: a package that goes with what is here is taken; of two, the older one that goes; else none."""
+    torch = metadata.version("torch").partition("+")[0]
+    shop("not_there_yet", "1.0", f"torch=={torch}", "numpy")
+    shop("numpy", "99.0")
+    monkeypatch.setitem(platform.PACKAGES, "not_there_yet", "not-there-yet>=1")
+    platform.need("not_there_yet")
+    shop("not_there_yet", "2.0", "numpy>=99")
+    platform.need("not_there_yet")
+    monkeypatch.setitem(platform.PACKAGES, "not_there_yet", "not-there-yet>=2")
+    with pytest.raises(ToolkitError, match="not-there-yet>=2 can't be installed beside .*restart the kernel"):
+        platform.need("not_there_yet")
 
 
 def test_what_can_not_be_installed_is_said(monkeypatch):

@@ -230,6 +230,20 @@ def test_an_upload_is_kept_under_its_name():
     assert panel.message.value == panel.trouble.value == ""
 
 
+def test_on_colab_uploads_are_small_and_lie_in_the_drive(tmp_path, monkeypatch):
+    assert "10 MB" in PicturePanel().upload.description
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
+    (drive := tmp_path / "mounts" / "content" / "drive" / "MyDrive").mkdir(parents=True)
+    panel = PicturePanel()
+    assert "1 MB" in panel.upload.description
+    upload(panel, "x.png", sample("picture.png").read_bytes())
+    assert Path(panel.state.picture).samefile(drive / "living-pictures" / "uploads" / "x.png")
+    panel.work.button.click()
+    panel.wait(60)
+    assert Path(panel.state.picture).parent == drive / "living-pictures" / "results" / "characters"
+
+
 def test_an_empty_file_is_a_card_and_not_kept(state):
     panel, before = PicturePanel(state), state.picture
     upload(panel, "x.png", b"")

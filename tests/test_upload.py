@@ -91,6 +91,15 @@ def test_names(page, name, kept):
     assert (FOLDER / kept).read_bytes() == CONTENT
 
 
+def test_on_colab_files_lie_in_the_drive(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
+    (drive := tmp_path / "mounts" / "content" / "drive" / "MyDrive").mkdir(parents=True)
+    upload = ui.Upload(language="en")
+    Page(upload, monkeypatch).send("song.mp4")
+    assert Path(upload.path) == drive / "living-pictures" / "uploads" / "song.mp4"
+
+
 def test_two_files_of_one_name_are_both_kept(upload, page):
     page.send("song.mp4", b"first", run=1)
     assert page.send("song.mp4", b"second", run=2)["kind"] == "done"

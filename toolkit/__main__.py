@@ -84,9 +84,10 @@ def _crop(args: argparse.Namespace) -> None:
     if output is None:
         from .faces.finding import is_clip
         from .media import free_name
+        from .paths import results_folder
 
         ending = "mp4" if is_clip(args.source) else "png"
-        output = free_name(Path("results") / f"{Path(args.source).stem}--crop.{ending}")
+        output = free_name(results_folder() / f"{Path(args.source).stem}--crop.{ending}")
     made = toolkit.crop(
         args.source,
         output,
@@ -139,10 +140,12 @@ def _notes(clip: Any, quiet: bool) -> None:
 def _demo(args: argparse.Namespace) -> None:
     import toolkit
 
+    from .paths import results_folder
+
     clip = toolkit.animate(
         toolkit.sample("picture.png"),
         toolkit.sample("driving.mp4"),
-        output=args.output or Path("results") / "demo.mp4",
+        output=args.output or results_folder() / "demo.mp4",
         side_by_side=args.side_by_side,
         trim=args.trim,
     )

@@ -23,6 +23,7 @@ from .faces.cropping import Box
 from .faces.finding import is_clip
 from .media.pictures import PICTURE_ENDINGS
 from .media.sound import check_sound, sound_chunks
+from .paths import results_folder
 from .progress import Progress
 from .track import DEFAULT_MODEL, Model, name_of
 from .translations import translate
@@ -100,7 +101,7 @@ def crop(
     if not is_clip(source):
         return _picture(source, output, how, box, cropping.picks(pick)[0], size, overwrite)
     path = (
-        media.free_name(Path("results") / f"{Path(name_of(source, 'clip')).stem}--crop.mp4")
+        media.free_name(results_folder() / f"{Path(name_of(source, 'clip')).stem}--crop.mp4")
         if output is None
         else media.check_output(output, overwrite)
     )

@@ -1,4 +1,4 @@
-"""Where things are: what ships with the toolkit, and where downloaded weights go."""
+"""Where things are: what ships with the toolkit, and where results, uploads and downloaded weights go."""
 
 from __future__ import annotations
 
@@ -35,6 +35,25 @@ def weights_folder() -> Path:
     ):
         return beside
     return _user_cache() / "living-pictures"
+
+
+def results_folder() -> Path:
+    """Where results go that are not told where: results/ in the working folder; on a platform that forgets it,
+    living-pictures/results in the folder that it keeps, if the working folder is not within that.
+    """
+    return _working() / "results"
+
+
+def uploads_folder() -> Path:
+    """Where files go that a browser sends: uploads/, beside the results."""
+    return _working() / "uploads"
+
+
+def _working() -> Path:
+    found = here()
+    if found.forgets and found.home is not None and not Path.cwd().is_relative_to(found.home.resolve()):
+        return found.home / "living-pictures"
+    return Path()
 
 
 def torch_hub() -> Path:

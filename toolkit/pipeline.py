@@ -20,7 +20,7 @@ from . import media
 from .clip import Clip
 from .errors import ConfigError
 from .media import stamp
-from .paths import is_sample
+from .paths import is_sample, results_folder
 from .progress import Progress
 from .track import DEFAULT_MODEL, Driving, Picture, Track, name_of
 from .whole import check_pasted, whole
@@ -158,7 +158,7 @@ def render(
     path = (
         media.check_output(output, overwrite)
         if output is not None
-        else media.free_name(Path("results") / f"{name}.mp4")
+        else media.free_name(results_folder() / f"{name}.mp4")
     )
     if sound not in (None, "driving"):
         media.check_sound(sound)

@@ -8,10 +8,13 @@ most of its people read. TOOLKIT_MOUNTS is the root that the folders are looked 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from .errors import ConfigError, ToolkitError
 from .translations import translate
 
 LANGUAGES = ("en", "zh")
-INLINE = 10_000_000  # bytes of a clip in a page; larger ones make notebooks slow and Colab crash
+INLINE = 1_000_000  # bytes of a clip in a page: a notebook with a few of them stays small enough to mail and to open
 UPLOAD = 10_000_000  # bytes of a file in an upload button; larger ones vanish before the kernel hears of them
 
 
@@ -35,6 +38,7 @@ class _Kind:
     forgets: bool = False  # what lies elsewhere is gone when the session ends
     mainland: bool = False
     upload: str = ""  # how a large file gets there
+    limit: int = UPLOAD
 
 
 _FILE_LIST = "drag the file into the file list beside the notebook (it is sent in pieces) and write its name."
@@ -56,6 +60,7 @@ _KINDS = {
         forgets=True,
         upload="run `from google.colab import files; files.upload()`; a very large one goes through your Drive: "
         "`from google.colab import drive; drive.mount('/content/drive')`.",
+        limit=1_000_000,
     ),
     "openbayes": _Kind(
         "OpenBayes",
@@ -85,7 +90,13 @@ _KINDS = {
         mainland=True,
         upload=f"put it into /root/autodl-tmp: {_FILE_LIST}",
     ),
-    "modelscope": _Kind("ModelScope", variables=("MODELSCOPE_",), homes=("mnt/workspace",), mainland=True),
+    "modelscope": _Kind(  # its library has variables of its own (MODELSCOPE_CACHE), which people set anywhere
+        "ModelScope",
+        ("mnt/workspace",),
+        ("MODELSCOPE_ENVIRONMENT",),
+        homes=("mnt/workspace",),
+        mainland=True,
+    ),
     "jupyter": _Kind("Jupyter"),
 }
 PLACES = tuple(dict.fromkeys(place for kind in _KINDS.values() for place in (*kind.inputs, *kind.homes)))
@@ -97,7 +108,8 @@ class Platform:
 
     home: the folder to keep things in, where the platform has one that is here and can be written. forgets: what lies
     elsewhere is gone when the session ends. inputs: the folders of mounted or uploaded data that are here. mainland:
-    in mainland China. language: "en" or "zh", what most people read there.
+    in mainland China. language: "en" or "zh", what most people read there. upload_limit: bytes that an upload button
+    takes; more is lost on the way.
     """
 
     name: str
@@ -107,9 +119,10 @@ class Platform:
     inputs: tuple[Path, ...]
     mainland: bool
     language: str
+    upload_limit: int = UPLOAD
 
     def upload(self, language: str | None = None) -> str:
-        """How a clip larger than UPLOAD gets here, in words."""
+        """How a clip larger than `upload_limit` gets here, in words."""
         return translate(_KINDS[self.name].upload or _FILE_LIST, language or self.language)
 
 
@@ -121,7 +134,8 @@ def here() -> Platform:
     inputs = _distinct(root / place for place in kind.inputs)
     local = (os.environ.get("LC_ALL") or os.environ.get("LANG") or "").startswith("zh")
     speaks = "zh" if kind.mainland or local else "en"
-    return Platform(name, kind.title, homes[0] if homes else None, kind.forgets, inputs, kind.mainland, speaks)
+    home = homes[0] if homes else None
+    return Platform(name, kind.title, home, kind.forgets, inputs, kind.mainland, speaks, kind.limit)
 
 
 def language() -> str:
@@ -169,6 +183,7 @@ PACKAGES = {  # module -> what pip calls it
     "moviepy": "moviepy>=1.0.3",
     "gdown": "gdown>=5.1",
     "face_alignment": "face-alignment>=1.4",
+    "skimage": "scikit-image>=0.22",
     "accelerate": "accelerate>=1.0",
     "anywidget": "anywidget>=0.9",
     "torchmetrics": "torchmetrics>=1.2",
@@ -183,9 +198,21 @@ EVERYWHERE = (
     "matplotlib",
 )  # in each notebook
 GIVEN = ("torch", "numpy", "ipywidgets")  # the platform's own: another version than its own breaks it
+HELD = (  # what pip may not change while it installs something else: the running kernel has loaded it, or needs it
+    *("torch", "torchvision", "torchaudio", "triton", "numpy", "scipy", "pillow", "matplotlib", "scikit-image"),
+    *("numba", "llvmlite", "opencv-python", "opencv-python-headless", "opencv-contrib-python", "pandas", "protobuf"),
+    *("ipywidgets", "widgetsnbextension", "jupyterlab-widgets", "jupyterlab", "notebook", "jupyter-server"),
+    *("jupyter-client", "ipykernel", "ipython", "traitlets", "tornado", "pyzmq", "safetensors", "accelerate"),
+)
+_VERSION = re.compile(r"(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")  # what pip reads as one
 _KEPT = "{title}. Downloaded weights are kept in {folder}."
 _LOST = "{title}. Downloaded weights go to {folder}, which is gone when the session ends."
-_DRIVE = "To keep them, mount your Drive: from google.colab import drive; drive.mount('/content/drive')"
+_RESULTS_KEPT = "Results are kept in {folder}, uploads in {folder2}."
+_RESULTS_LOST = "Results go to {folder}, uploads to {folder2}; both are gone when the session ends."
+_DRIVE = (
+    "To keep them, mount your Drive: from google.colab import drive; drive.mount('/content/drive'); "
+    "then run this cell again."
+)
 
 
 def prepare() -> Platform:
@@ -194,18 +221,26 @@ def prepare() -> Platform:
     Raises ToolkitError for what can't be installed.
     """
     need(*EVERYWHERE)
-    from .paths import weights_folder
+    from .paths import results_folder, uploads_folder, weights_folder
 
-    found, folder, chosen = here(), weights_folder(), language()
-    kept = not found.forgets or (found.home is not None and folder.resolve().is_relative_to(found.home.resolve()))
-    print(translate((_KEPT if kept else _LOST).format(title=found.title, folder=folder), chosen))
-    if not kept and found.name == "colab":
+    found, chosen = here(), language()
+    weights, results, uploads = (folder().absolute() for folder in (weights_folder, results_folder, uploads_folder))
+    kept, results_kept = _stays(weights, found), _stays(results, found)
+    print(translate((_KEPT if kept else _LOST).format(title=found.title, folder=weights), chosen))
+    said = _RESULTS_KEPT if results_kept else _RESULTS_LOST
+    print(translate(said.format(folder=results, folder2=uploads), chosen))
+    if found.name == "colab" and not (kept and results_kept):
         print(translate(_DRIVE, chosen))
     return found
 
 
+def _stays(folder: Path, found: Platform) -> bool:
+    """Whether what lies there is still there when the session is over."""
+    return not found.forgets or (found.home is not None and folder.resolve().is_relative_to(found.home.resolve()))
+
+
 def need(*modules: str) -> None:
-    """Install those of PACKAGES that can't be imported; nothing that is here is touched.
+    """Install those of PACKAGES that can't be imported; of HELD nothing that is here is changed.
 
     Raises ToolkitError where one of GIVEN is missing, or pip fails.
     """
@@ -218,11 +253,35 @@ def need(*modules: str) -> None:
     wanted = [PACKAGES[module] for module in modules if importlib.util.find_spec(module) is None]
     if not wanted:
         return
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
-    done = subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("".join(f"{pin}\n" for pin in _pins()), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*command, "-c", str(constraints), *wanted], capture_output=True, text=True)
     if done.returncode:
+        named = ", ".join(wanted)
+        remedy = f"Run in a terminal: pip install {' '.join(wanted)}"
+        if "ResolutionImpossible" in done.stderr:
+            raise ToolkitError(
+                f"{named} can't be installed beside the versions that this kernel runs with.",
+                f"{remedy} (it may change them), then restart the kernel.",
+            )
         said = (done.stderr.strip() or done.stdout.strip() or "pip said nothing").splitlines()[-1]
-        raise ToolkitError(
-            f"{', '.join(wanted)} could not be installed: {said}", f"Run in a terminal: pip install {' '.join(wanted)}"
-        )
+        raise ToolkitError(f"{named} could not be installed: {said}", remedy)
     importlib.invalidate_caches()
+
+
+def _pins() -> list[str]:
+    """What pip is to leave as it is, as constraints. Builds of one version ("+cpu", "+cu128") are one: an index has not
+    all of them, and pip takes the one that is here for it.
+    """
+    pins = []
+    for name in HELD:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        version = (version or "").partition("+")[0]  # a broken installation has none
+        if _VERSION.fullmatch(version):  # pip stops at a line that it can't read
+            pins.append(f"{name}=={version}")
+    return pins

@@ -366,6 +366,14 @@ def test_the_command_line(blocks, tmp_path, capsys):
     assert media.probe("results/me--crop.mp4").size == (64, 64)
     assert main(["crop", str(tmp_path / "me.png"), "--box", "5,5,80,60", "-o", "box.jpg"]) == 0
     assert media.read_picture("box.jpg").shape == (60, 60, 3)
+    drive = tmp_path / "mounts" / "content" / "drive" / "MyDrive"
+    drive.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as colab:
+        colab.setenv("COLAB_RELEASE_TAG", "release-colab")
+        colab.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
+        assert main(["crop", str(tmp_path / "me.png"), "--box", "5,5,80,60", "-q"]) == 0
+        assert toolkit.crop(clip, box=(5, 5, 80, 60), progress=False).path.parent.is_relative_to(drive)
+    assert {path.name for path in (drive / "living-pictures" / "results").iterdir()} == {"me--crop.png", "me--crop.mp4"}
     for wrong in (["--follow", "2"], ["--size", "3"], ["--box", "1,2,0,4"]):
         assert main(["crop", str(clip), *wrong]) == 2
     with pytest.raises(SystemExit):

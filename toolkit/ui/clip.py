@@ -13,7 +13,7 @@ from .. import media
 from ..clip import Clip
 from ..progress import Report
 from .panel import png
-from .source import DRAWN, SourcePanel
+from .source import SourcePanel, drawn_folder
 from .state import State
 from .words import Words
 
@@ -102,7 +102,7 @@ class ClipPanel(SourcePanel):
         who = identities(1, seed, style)
         wave, syllables = song(DRAWN_SECONDS, seed)
         pose = performance(DRAWN_SECONDS, FPS, seed, wave, syllables=syllables)
-        path = DRAWN / f"{style}-singer-{seed}.mp4"
+        path = drawn_folder() / f"{style}-singer-{seed}.mp4"
         with media.Writer(path, Fraction(FPS), sound=(wave, RATE), overwrite=True) as writer:
             for k in range(0, len(pose), 5):
                 report("drawing", k, len(pose))

@@ -10,7 +10,7 @@ import numpy as np
 from .. import media
 from ..progress import Report
 from .panel import shown, small
-from .source import DRAWN, SourcePanel
+from .source import SourcePanel, drawn_folder
 
 SHOWN = 200  # pixels
 DRAWN_SIDE = 512
@@ -39,7 +39,7 @@ class PicturePanel(SourcePanel):
         from ..puppets import Pose, draw, identities
         from ..puppets.samples import to_bytes
 
-        path = DRAWN / f"{style}-{seed}.png"
+        path = drawn_folder() / f"{style}-{seed}.png"
         # An anime character is cut out, as Talking Head Anime wants it.
         square = draw(identities(1, seed, style), Pose.neutral(1), DRAWN_SIDE, background=style != "anime")
         return media.write_picture(path, to_bytes(square)[0], overwrite=True)

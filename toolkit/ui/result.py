@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 from ..clip import PLAYED, Clip
 from ..errors import InputError, OutputError
+from ..paths import results_folder
 from ..pipeline import animate
 from ..progress import Report
 from .look import check_named
@@ -19,7 +20,7 @@ from .state import State
 from .words import Words
 from .work import Work, line
 
-LAST = Path("results") / "studio.json"  # the settings of the run that was begun last, should it come to no end
+LAST = Path("studio.json")  # in the folder of results: the settings of the run that was begun last
 LINKED = 5_000_000  # bytes of a clip that goes into the page a second time, for the download
 
 
@@ -34,7 +35,8 @@ class ResultPanel(Panel):
         self.words.label(self.work.stop, "description", "cancel")
         self.button, self.stop = self.work.button, self.work.stop
         self.screen = widgets.HTML()
-        self.file = self.text("settings file", placeholder="results/….json", value=str(LAST) if LAST.is_file() else "")
+        last = results_folder() / LAST
+        self.file = self.text("settings file", placeholder="results/….json", value=str(last) if last.is_file() else "")
         self.again = widgets.Button(icon="repeat", layout={"width": "auto"})
         self.words.label(self.again, "description", "again")
         self.clip: Clip | None = None
@@ -98,7 +100,8 @@ class ResultPanel(Panel):
 def _remember(settings: State) -> None:
     """Keep the settings of a run that begins, unless something else lies there, or they can't be written."""
     with contextlib.suppress(OSError, InputError, OutputError):
-        if LAST.exists():
-            State().read(LAST)
-        LAST.parent.mkdir(parents=True, exist_ok=True)
-        settings.save(LAST)
+        last = results_folder() / LAST
+        if last.exists():
+            State().read(last)
+        last.parent.mkdir(parents=True, exist_ok=True)
+        settings.save(last)

@@ -10,8 +10,8 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
-from ..paths import sample
-from ..platform import UPLOAD, here
+from ..paths import results_folder, sample, uploads_folder
+from ..platform import here
 from ..progress import Report
 from .panel import NEAR, ROW, Panel, png
 from .receive import Receiver
@@ -19,8 +19,6 @@ from .state import State
 from .words import Words
 from .work import Later, Work, line
 
-FOLDER = Path("uploads")
-DRAWN = Path("results") / "characters"
 THUMBNAIL = 96  # pixels
 
 
@@ -43,7 +41,7 @@ class SourcePanel(Panel):
         self.path = self.text("path", placeholder=self.samples[0])
         self.bind(self.path, self.field)
         self.upload = widgets.FileUpload(accept=self.accept, multiple=False, layout={"width": "auto"})
-        self.words.label(self.upload, "description", "upload", size=UPLOAD // 1_000_000)
+        self.words.label(self.upload, "description", "upload", size=here().upload_limit // 1_000_000)
         self.upload.observe(self._uploaded, "value")
         self.hint = widgets.HTML()
         self.words.each(self._hint)
@@ -130,7 +128,7 @@ class SourcePanel(Panel):
 
         def work(report: Report) -> None:
             report("drawing", 0, None)
-            DRAWN.mkdir(parents=True, exist_ok=True)
+            drawn_folder().mkdir(parents=True, exist_ok=True)
             setattr(self.state, self.field, str(self.drawn(seed, style, report)))
 
         self.work.begin(work)
@@ -147,7 +145,7 @@ class SourcePanel(Panel):
             return
         name, content = files[-1]
         with self.carding():
-            receiver = Receiver(name, len(content), FOLDER, self.words)
+            receiver = Receiver(name, len(content), uploads_folder(), self.words)
             receiver.take(0, content)
             setattr(self.state, self.field, str(receiver.path))
 
@@ -162,6 +160,11 @@ class SourcePanel(Panel):
 def _fill(pictures: dict[str, widgets.Image], thumbnail: Callable[[Path], np.ndarray]) -> None:
     for name, image in pictures.items():
         image.value = png(media.fit(thumbnail(sample(name)), THUMBNAIL))
+
+
+def drawn_folder() -> Path:
+    """Where drawn characters are kept."""
+    return results_folder() / "characters"
 
 
 def short(path: str | os.PathLike) -> str:

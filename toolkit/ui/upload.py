@@ -14,9 +14,9 @@ from typing import Any
 import anywidget
 import traitlets
 
+from ..paths import uploads_folder
 from .panel import Panel
 from .receive import Receiver
-from .source import FOLDER
 from .words import Words
 from .work import failure, line
 
@@ -32,8 +32,8 @@ class Upload(anywidget.AnyWidget):
         toolkit.animate("picture.png", upload.path)
 
     to: a studio (or another panel), whose clip the file becomes; its picture, where the name ends like one. folder:
-    where files are kept, each under its own name. accept: the kinds that the browser offers, such as "video/*".
-    language: "en" or "zh"; None for TOOLKIT_LANG or the platform's.
+    where files are kept, each under its own name; None for uploads/. accept: the kinds that the browser offers, such
+    as "video/*". language: "en" or "zh"; None for TOOLKIT_LANG or the platform's.
     """
 
     _esm = (Path(__file__).parent / "upload.js").read_text(encoding="utf-8")
@@ -48,12 +48,12 @@ class Upload(anywidget.AnyWidget):
         self,
         to: Panel | None = None,
         *,
-        folder: str | os.PathLike = FOLDER,
+        folder: str | os.PathLike | None = None,
         accept: str = "",
         language: str | None = None,
     ) -> None:
         self._words = to.words if to is not None and language is None else Words(language)
-        self._to, self._folder = to, folder
+        self._to, self._folder = to, uploads_folder() if folder is None else folder
         self._run: int | None = None
         self._receiver: Receiver | None = None
         super().__init__(_accept=accept)
