@@ -1,11 +1,14 @@
 """The panels without a browser: fields and buttons set from Python."""
 
 import threading
+import time
 
 import pytest
 
 from toolkit import sample
 from toolkit.ui import AnimatePanel
+from toolkit.ui.words import Words
+from toolkit.ui.work import Work
 
 ANIMATE = "toolkit.ui.animate.animate"
 
@@ -111,3 +114,78 @@ def test_one_run_at_a_time(panel, monkeypatch):
     panel.wait(60)
     assert animate.calls == 1
     assert "over" in panel.message.value
+
+
+def test_the_run_before_can_be_seen_and_stopped_from_a_new_panel(panel, monkeypatch):
+    animate = Waiting(error=RuntimeError("over"))
+    monkeypatch.setattr(ANIMATE, animate)
+    panel.button.click()
+    assert animate.began.wait(60)
+    again = AnimatePanel(sample("picture.png"), sample("driving.mp4"))  # as when the cell is run again
+    seen, waiting = [], threading.Event()
+
+    def stage(change):
+        if "animating" in change["new"] and not waiting.is_set():
+            seen.append((change["new"], again.work.bar.value, again.work.before.layout.display))
+            waiting.set()
+
+    again.stage.observe(stage, "value")
+    assert again.work.before.layout.display == "none"
+    again.button.click()
+    assert waiting.wait(60)
+    assert seen == [("waiting for the run before this one … animating: 25 %", 25, None)]
+    assert again.work.before.description == "Stop the run before"
+    again.work.before.click()
+    panel.wait(60)
+    assert "Stopped" in panel.message.value
+    while animate.calls < 2:
+        time.sleep(0.01)
+    assert again.work.before.layout.display == "none", "this one is under way now"
+    animate.go_on.set()
+    again.wait(60)
+    assert "over" in again.message.value
+
+
+def test_a_download_keeps_no_model_waiting_nor_is_kept_waiting():
+    words = Words("en")
+    fetching, other = Work(words, "fetch", fetching=True), Work(words, "preview")
+    go_on, seen = threading.Event(), []
+
+    def fetches(report):
+        report("vox.pth.tar", 100_000, 400_000)
+        time.sleep(0.6)
+        report("vox.pth.tar", 200_000, 400_000)
+        seen.append(fetching.stage.value)
+        report("own.bin", 2_500_000, None)
+        seen.append(fetching.stage.value)
+        assert go_on.wait(60)
+
+    fetching.begin(fetches)
+    other.begin(lambda report: "looked")
+    other.wait(60)
+    assert (other.message.value, fetching.button.disabled) == ("looked", True)
+    second = Work(words, "fetch", fetching=True)
+    second.begin(lambda report: "fetched")
+    second.wait(0.5)
+    assert "waiting" in second.stage.value, "downloads go one at a time"
+    go_on.set()
+    second.wait(60)
+    fetching.wait(60)
+    assert second.message.value == "fetched"
+    assert "50 %" in seen[0] and " MB a second" in seen[0]
+    assert seen[1].startswith("own.bin: 2.5 MB")
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", " frames a second"), ("zh", " 帧")])
+def test_a_speed_has_its_unit(language, said):
+    work, seen = Work(Words(language), "animate"), []
+
+    def runs(report):
+        report("animating", 0, 10)
+        time.sleep(0.6)
+        report("animating", 5, 10)
+        seen.append(work.stage.value)
+
+    work.begin(runs)
+    work.wait(60)
+    assert said in seen[0]

@@ -29,7 +29,7 @@ class Advice(Panel):
         super().__init__(state or models.state, words or models.words)
         self.later = Later()
         self.said = widgets.HTML(layout=WIDE)
-        self.work = Work(self.words, "fetch", "download")
+        self.work = Work(self.words, "fetch", "download", fetching=True)
         entry = zoo.entry(FOR_PHOTOGRAPHS)
         self.words.label(self.work.button, "description", "fetch it", name=entry.name, size=amount(entry.size))
         self.work.layout.display = "none"

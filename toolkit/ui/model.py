@@ -28,7 +28,7 @@ class ModelPanel(Panel):
         self.bind(self.list, "model", lambda model: model if model in self.names else "", self._chosen)
         self.bind(self.file, "model", lambda model: "" if model in self.names else model, self._chosen)
         self.about = widgets.HTML(layout=WIDE)
-        self.work = Work(self.words, "fetch", "download")
+        self.work = Work(self.words, "fetch", "download", fetching=True)
         self.work.button.on_click(lambda _: self.fetch(self.state.model))
         self.children = [self.list, self.file, self.about, self.work, self.message]
         self.state.watch(self._tell, "model")

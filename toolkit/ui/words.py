@@ -20,7 +20,9 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     "stopped": ("Stopped. There is no new result.", "已停止，没有产生新的结果。"),
     "waiting": ("waiting for the run before this one …", "正在等待前一个任务结束……"),
     "getting ready": ("getting ready …", "正在准备……"),
-    "a second": (", {speed} a second", "，每秒 {speed}"),
+    "stop before": ("Stop the run before", "停止前一个任务"),
+    "frames a second": (", {speed} frames a second", "，每秒 {speed} 帧"),
+    "megabytes a second": (", {speed} MB a second", "，每秒 {speed} MB"),
     "left": (", {seconds} s left", "，还需 {seconds} 秒"),
     "unexpected": (
         "Something went wrong that the toolkit has no words for: {error}",

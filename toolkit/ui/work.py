@@ -17,7 +17,22 @@ from ..progress import Report
 from .card import card
 from .words import Words
 
-_one_at_a_time = threading.Lock()  # of the module, so that it holds when a cell is run again
+BREATH = 0.2  # seconds between looks at the work that is waited for
+WRAPPED = {"flex_flow": "row wrap", "align_items": "center"}
+
+
+class Turns:
+    """Works that go on one at a time. holder: the panel whose work goes on, which may belong to a cell as it was before
+    it was run again; None where nobody sees it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.holder: Work | None = None
+
+
+# Of the module, so that they hold when a cell is run again. A download keeps no model waiting.
+MODELS, DOWNLOADS = Turns(), Turns()
 
 
 class Stopped(Exception):
@@ -28,20 +43,32 @@ class Work(widgets.VBox):
     """A button, a Stop button, how far the work is, and a place for what is said about it.
 
     The work runs in a thread, so the page stays alive; Stop ends it at its next report. What goes wrong is shown as a
-    card, and the button works again. key, icon: of the button. beside: more widgets in the row of buttons.
+    card, and the button works again. While it waits for the work of another panel, it shows how far that is, and a
+    button (`before`) that stops it. key, icon: of the button. beside: more widgets in the row of buttons. fetching: it
+    brings bytes, not frames, and waits for downloads alone.
     """
 
     def __init__(
-        self, words: Words, key: str, icon: str = "", primary: bool = False, beside: tuple[widgets.Widget, ...] = ()
+        self,
+        words: Words,
+        key: str,
+        icon: str = "",
+        primary: bool = False,
+        beside: tuple[widgets.Widget, ...] = (),
+        fetching: bool = False,
     ) -> None:
         self.words = words
+        self._turns, self._fetching = DOWNLOADS if fetching else MODELS, fetching
         self.button = widgets.Button(icon=icon, button_style="primary" if primary else "", layout={"width": "auto"})
         self.stop = widgets.Button(icon="stop", disabled=True, layout={"width": "auto"})
         words.label(self.button, "description", key)
         words.label(self.stop, "description", "stop")
         self.bar = widgets.IntProgress(min=0, max=100, layout={"width": "300px", "max_width": "50%"})
         self.stage = widgets.Label()
-        self.under_way = widgets.HBox([self.bar, self.stage], layout={"display": "none"})
+        self.before = widgets.Button(icon="stop", layout={"width": "auto", "display": "none"})
+        words.label(self.before, "description", "stop before")
+        self.before.on_click(lambda _: self._stop_before())
+        self.under_way = widgets.HBox([self.bar, self.stage, self.before], layout={"display": "none", **WRAPPED})
         self.message = widgets.HTML()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -51,7 +78,7 @@ class Work(widgets.VBox):
         self.stop.layout.display = self._idle
         self._began = "", 0.0, 0  # the stage, when it began, and with how much done
         self.stop.on_click(lambda _: self._stop())
-        row = widgets.HBox([self.button, self.stop, *beside], layout={"flex_flow": "row wrap", "align_items": "center"})
+        row = widgets.HBox([self.button, self.stop, *beside], layout=WRAPPED)
         super().__init__([row, self.under_way, self.message])
 
     def begin(self, work: Callable[[Report], str | None]) -> bool:
@@ -100,15 +127,41 @@ class Work(widgets.VBox):
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for the work of another panel, which may be that of this very cell before it was run again."""
-        self.stage.value = self.words("waiting" if _one_at_a_time.locked() else "getting ready")
-        while not _one_at_a_time.acquire(timeout=0.2):
-            self._check_stop()
+        """Wait for the work of another panel, and show how far it is."""
+        turns = self._turns
+        self.stage.value = self.words("waiting" if turns.lock.locked() else "getting ready")
         try:
+            while not turns.lock.acquire(timeout=BREATH):
+                self._check_stop()
+                self._show_before()
+        finally:
+            self.before.layout.display, self.bar.value = "none", 0
+        turns.holder = self
+        try:
+            self.stage.value = self.words("getting ready")
             self._check_stop()
             yield
         finally:
-            _one_at_a_time.release()
+            turns.holder = None
+            turns.lock.release()
+
+    def _show_before(self) -> None:
+        """How far the work is that this one waits for."""
+        before, waiting = self._turns.holder, self.words("waiting")
+        self.before.layout.display = "none" if before is None else None
+        self.before.disabled = before is not None and before.stopping
+        self.bar.value = 0 if before is None else before.bar.value
+        self.stage.value = waiting if before is None else f"{waiting} {before.stage.value}"
+
+    def _stop_before(self) -> None:
+        if (before := self._turns.holder) is not None and before is not self:
+            before._stop()
+            self.before.disabled = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been stopped, and has not ended yet."""
+        return self._stopping.is_set()
 
     def _stop(self) -> None:
         """End at the next report; that may take a moment, when a model is loaded or a server keeps silent."""
@@ -128,10 +181,13 @@ class Work(widgets.VBox):
             self._began = label, now, done
         _, since, first = self._began
         self.bar.value = min(100, 100 * done // total) if total else 0
-        text = f"{self.words.told(label)}: {self.bar.value} %" if total else f"{self.words.told(label)}: {done}"
+        far = f"{self.bar.value} %" if total else f"{done / 1e6:.1f} MB" if self._fetching else f"{done}"
+        text = f"{self.words.told(label)}: {far}"
         speed = (done - first) / (now - since) if now - since > 0.5 else 0
-        if speed and (total or 0) < 1_000_000:  # beyond that they are bytes
-            text += self.words("a second", speed=f"{speed:.1f}")
+        if speed and self._fetching:
+            text += self.words("megabytes a second", speed=f"{speed / 1e6:.1f}")
+        elif speed:
+            text += self.words("frames a second", speed=f"{speed:.1f}")
         if speed and total:
             text += self.words("left", seconds=round(max(0, total - done) / speed))
         self.stage.value = text
@@ -177,7 +233,7 @@ class Later:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Wait for one's turn without a word, for short work on a model."""
-    with _one_at_a_time:
+    with MODELS.lock:
         yield
 
 
