@@ -1,6 +1,7 @@
 """Messages in Chinese: every one there is, the parts of which one is made, and everywhere that people read them."""
 
 import ast
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -49,6 +50,15 @@ def test_translations_say_the_same(language):
         assert sorted(HOLE.findall(said)) == sorted(HOLE.findall(message)), f"{said}: not the placeholders of {message}"
         assert said.strip() == said != message, f"{message} is not translated"
         assert "}{" not in message, f"nobody can tell where the one ends and the other begins: {message}"
+
+
+def test_one_word_for_one_thing():
+    """你, not 您; a licence is 许可证, in messages, panels, notebooks and the README."""
+    files = [*(ROOT / "notebooks" / "source").glob("*.md"), ROOT / "README.zh-CN.md", ROOT / "toolkit/ui/words.py"]
+    for path in [*files, ROOT / "toolkit" / "translations" / "zh.po"]:
+        text = path.read_text(encoding="utf-8")
+        assert "您" not in text, path.name
+        assert not re.search("(?<!任何)许可(?!证)", text), path.name
 
 
 @LANGUAGES
@@ -170,7 +180,7 @@ def test_a_language_that_is_none_is_said_in_english(monkeypatch):
 
 def test_the_command_line(chinese, capsys):
     assert main(["fetch", "tpsmm-vo"]) == 2
-    assert capsys.readouterr().err == "错误：模型库中没有“tpsmm-vo”。\n       您是想说“tpsmm-vox”吗？\n"
+    assert capsys.readouterr().err == "错误：模型库中没有“tpsmm-vo”。\n       你是想说“tpsmm-vox”吗？\n"
 
 
 def test_the_doctors_report(chinese):
@@ -187,7 +197,7 @@ def test_the_zoo(chinese):
     assert columns(head[: head.index("用途")]) == columns(row[: row.index("说话的脸")]), (
         "columns stand below each other"
     )
-    assert "talking faces" in table().markdown(), "for the README"
+    assert "说话的脸" in table().markdown() and "talking faces" not in table().markdown(), "for README.zh-CN.md"
 
 
 def test_progress(chinese, capsys):

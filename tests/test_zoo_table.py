@@ -104,9 +104,11 @@ def test_table(tmp_path):
     assert "few-shot heads&#x27; paper" in html
 
 
-def test_readme_has_the_table():
-    """`python -m toolkit zoo --markdown` prints it."""
-    assert zoo.table().markdown() in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("language", "page"), [("en", "README.md"), ("zh", "README.zh-CN.md")])
+def test_readme_has_the_table(language, page, monkeypatch):
+    """`python -m toolkit zoo --markdown` prints it, in the language of TOOLKIT_LANG."""
+    monkeypatch.setenv("TOOLKIT_LANG", language)
+    assert zoo.table().markdown() in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_table_on_the_command_line(capsys):

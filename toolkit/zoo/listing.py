@@ -41,9 +41,10 @@ class Table:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def markdown(self) -> str:
-        """For the README: without what is here on this machine."""
-        rows = [[f"`{row[0]}`", *row[1:7]] for row in self.rows]
-        return "\n".join("| " + " | ".join(row) + " |" for row in (COLUMNS[:7], ["---"] * 7, *rows)) + "\n"
+        """For the README of that language: without what is here on this machine."""
+        head, *cells = self._translated()
+        rows = [[f"`{row[0]}`", *row[1:7]] for row in cells]
+        return "\n".join("| " + " | ".join(row) + " |" for row in (head[:7], ["---"] * 7, *rows)) + "\n"
 
 
 def table() -> Table:
