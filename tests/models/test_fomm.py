@@ -658,13 +658,14 @@ def test_a_guided_decoder_sees_what_is_hidden_and_where_keypoints_are():
     generator = model.generator
     encoded, own, driving = generator.encode(source), model.kp_detector(source), model.kp_detector(frames)
     moved = generator.move(encoded, driving, own)
+    painted, stays = generator.paint(encoded, generator.deformation(moved))
     hidden = {**moved, "occlusion_map": torch.zeros_like(moved["occlusion_map"])}
-    painted = generator.paint(encoded, generator.deformation(moved))
-    assert torch.equal(generator.decode(encoded, hidden), painted)  # what the mask hides changes nothing in painting
-    kept = {**moved, "occlusion_map": torch.ones_like(moved["occlusion_map"])}
-    assert torch.allclose(generator.decode(encoded, kept), generator.deform(source.expand(2, -1, -1, -1), moved))
+    assert torch.equal(generator.paint(encoded, generator.deformation(hidden))[0], painted)  # seen though it is hidden
+    warped = generator.deform(source.expand(2, -1, -1, -1), moved)
+    assert torch.allclose(generator.decode(encoded, moved), torch.lerp(painted, warped, stays), atol=1e-6)
+    assert (generator.paint(encoded, generator.deformation(hidden))[1] < stays).all()
     elsewhere = generator.deformation({**moved, "points": moved["points"] + 0.2})
-    assert (generator.paint(encoded, elsewhere) - painted).abs().max() > 1e-3
+    assert (generator.paint(encoded, elsewhere)[0] - painted).abs().max() > 1e-3
     one = generator.decode(encoded, generator.move(encoded, {k: v[1:] for k, v in driving.items()}, own))
     assert torch.allclose(one, generator.decode(encoded, moved)[1:], atol=1e-5)  # a batch of one
 

@@ -187,11 +187,11 @@ def test_choosing_wants_the_better_of_two_pictures():
     kept = truth.clone()
     kept[..., 8:] = 0.3  # wrong on the right
     painted = torch.full_like(truth, 0.1)
-    keep_left = torch.zeros(1, 1, 8, 8)
-    keep_left[..., :4] = 1
+    keep_left = torch.zeros(1, 1, 16, 16)
+    keep_left[..., :8] = 1
     right = loss.choosing(keep_left, kept, painted, truth, 0.0)
     assert right < 0.5 < loss.choosing(1 - keep_left, kept, painted, truth, 0.0)
-    assert loss.choosing(torch.ones(1, 1, 8, 8), kept, painted, truth, 0.5) < 0.01  # favoured so much, all is kept
+    assert loss.choosing(torch.ones(1, 1, 16, 16), kept, painted, truth, 0.5) < 0.01  # favoured so much, all is kept
 
 
 def test_following_wants_the_motion_that_lands_on_the_landmarks():

@@ -372,8 +372,8 @@ class WarpingGenerator(nn.Module):
     shifts larger maps by up to 0.5 % of their side; with True (and align_corners) it is exact.
     skips (MRAA): features of every level, and the picture itself, are warped and blended in, not only the deepest.
     guided (with skips; False in all that was published): the decoder sees all that was warped, also what the mask
-    hides, and below full size a spot at each of the driver's keypoints, as Monkey-Net's does; the mask only says how
-    much of the warped picture stays in the end. So it can paint an eye half shut where the flow can't shut it.
+    hides, and below full size a spot at each of the driver's keypoints, as Monkey-Net's does; in the end it mends the
+    mask, which only says how much of the warped picture stays. So it can paint an eye half shut where no flow shuts it.
     A subclass names its flow network as the published files do.
     """
 
@@ -403,7 +403,7 @@ class WarpingGenerator(nn.Module):
         self.bottleneck = nn.Sequential()
         for i in range(num_bottleneck_blocks):
             self.bottleneck.add_module(f"r{i}", ResBlock(wide[-1]))
-        self.final = nn.Conv2d(wide[0], num_channels, 7, padding=3)
+        self.final = nn.Conv2d(wide[0], num_channels + guided, 7, padding=3)
         self.guides = None
         if guided:  # none at full size, where it would be dear
             self.guides = nn.ModuleList(nn.Conv2d(flow.count, width, 3, padding=1) for width in wide[1:])
@@ -456,12 +456,15 @@ class WarpingGenerator(nn.Module):
     def decode(self, encoded: Mapping[str, Tensor], moved: Mapping[str, Tensor] | Deformation) -> Tensor:
         """Warp, blank, decode: encoded pictures and `move`'s output -> predictions B x C x H x W in 0..1, float32."""
         deformation = moved if isinstance(moved, Deformation) else self.deformation(moved)
-        painted = self.paint(encoded, deformation)
-        return deformation.blended(deformation.warped(encoded["picture"]), painted) if self.skips else painted
+        painted, mask = self.paint(encoded, deformation)
+        if not self.skips:
+            return painted
+        warped = deformation.warped(encoded["picture"])
+        return deformation.blended(warped, painted) if mask is None else torch.lerp(painted, warped.float(), mask)
 
-    def paint(self, encoded: Mapping[str, Tensor], deformation: Deformation) -> Tensor:
-        """What the decoder makes of the warped features, B x C x H x W in 0..1, float32; with skips not yet blended
-        with the warped picture.
+    def paint(self, encoded: Mapping[str, Tensor], deformation: Deformation) -> tuple[Tensor, Tensor | None]:
+        """What the decoder makes of the warped features, B x C x H x W in 0..1, float32, with skips not yet blended
+        with the warped picture; and, guided, how much of that stays, B x 1 x H x W.
         """
         warped = deformation.warped(encoded["features"])
         x = self.bottleneck(self._seen(warped, deformation, len(self.up_blocks)))
@@ -472,7 +475,11 @@ class WarpingGenerator(nn.Module):
             x = block(x)
         if self.skips:
             x = self._seen(warped, deformation, 0, x)
-        return self.final(x).float().sigmoid()
+        x = self.final(x).float()
+        if self.guides is None:
+            return x.sigmoid(), None
+        coarse = deformation.mask(*x.shape[2:]).float().logit(1e-4)
+        return x[:, :-1].sigmoid(), (coarse + x[:, -1:]).sigmoid()
 
     def _seen(self, warped: Tensor, deformation: Deformation, level: int, painted: Tensor | None = None) -> Tensor:
         """What the decoder goes on with at a level: the warped features and, but at first, what it has painted."""

@@ -64,10 +64,10 @@ class Drawn(Reenactment):
                 f"Stage '{stage.name}' learns from what only drawn heads know (true keypoints, landmarks).",
                 f"Leave it out for clips (--set stages.N.steps=0), or train without {self.recipe.clips.folder}.",
             )
-        if self._paints(stage) and not (stage.window and hasattr(self.network, "paint")):
+        if self._paints(stage) and not (stage.window and getattr(self.network, "guides", None)):
             raise ConfigError(
                 f"Stage '{stage.name}' looks at what is painted, apart from what is kept of the picture.",
-                "Give it a window, a divisor of its size, and a model that paints: fomm or mraa.",
+                "Give it a window, a divisor of its size, and a guided generator: fomm's or mraa's.",
             )
 
     def prepare(self, stage: Stage) -> None:
@@ -114,7 +114,7 @@ class Drawn(Reenactment):
         total |= self._motions(out, found, batch, by_region, stage)
         if windows is not None:
             wanted, by_region = (x if x is None else windows.crop(x) for x in (wanted, by_region))
-            total |= self._painting(out, windows, wanted, by_region, stage)
+            total |= self._painting(out, wanted, by_region, stage)
         total |= self._pictures(out["prediction"], wanted, by_region, stage)
         return total | self._published(out, found, wanted, batch.target.picture, stage)
 
@@ -137,8 +137,9 @@ class Drawn(Reenactment):
         if not self._paints(stage):
             out["prediction"] = self.network.decode(encoded, seen)
         else:
-            out["kept"], out["painted"] = seen.warped(source), self.network.paint(encoded, seen)
-            out["prediction"] = out["painted"] if stage.part == "paint" else seen.blended(out["kept"], out["painted"])
+            kept, (painted, stays) = seen.warped(source), self.network.paint(encoded, seen)
+            blend = painted if stage.part == "paint" else torch.lerp(painted, kept.float(), stays)
+            out |= {"kept": kept, "painted": painted, "stays": stays, "prediction": blend}
         return {**out, "encoded": encoded}, windows
 
     def _copy(self, pictures: Tensor, stage: Stage) -> dict[str, Tensor]:
@@ -268,7 +269,7 @@ class Drawn(Reenactment):
         return stage.part == "paint" or not {"painting", "choosing"}.isdisjoint(stage.weights)
 
     def _painting(
-        self, out: Mapping[str, Tensor], windows: Windows, wanted: Tensor, by_region: Tensor | None, stage: Stage
+        self, out: Mapping[str, Tensor], wanted: Tensor, by_region: Tensor | None, stage: Stage
     ) -> dict[str, Tensor]:
         """Of a window: what was painted, whether it is kept or not, and whether the better of the two is kept."""
         weights, total, painted = stage.weights, {}, out["painted"]
@@ -276,8 +277,7 @@ class Drawn(Reenactment):
             errors = (term(painted, wanted, by_region) for term in (loss.pyramid_l1, loss.gradient_l1))
             total["painting"] = weights["painting"] * sum(errors)
         if "choosing" in weights:
-            mask = windows.crop(out["occlusion_map"])
-            better = loss.choosing(mask, out["kept"].detach(), painted.detach(), wanted, stage.painted)
+            better = loss.choosing(out["stays"], out["kept"].detach(), painted.detach(), wanted, stage.painted)
             total["choosing"] = weights["choosing"] * better
         return total
 

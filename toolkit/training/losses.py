@@ -192,13 +192,12 @@ def keeping(
 def choosing(
     mask: Tensor, kept: Tensor, painted: Tensor, truth: Tensor, favour: float, softness: float = 0.01
 ) -> Tensor:
-    """Cross-entropy of an occlusion map B x 1 x h x w with the better of two pictures B x C x H x W: the warped one
-    (kept), which is sharp, unless what was painted errs less by more than `favour`.
+    """Cross-entropy of a mask B x 1 x H x W with the better of two pictures B x C x H x W: the warped one (kept), which
+    is sharp, unless what was painted errs less by more than `favour`.
     """
     with torch.no_grad():
         errors = [(x.float() - truth.float()).abs().mean(1, keepdim=True) for x in (kept, painted)]
-        lead = F.avg_pool2d(errors[1] - errors[0], 3, 1, 1) + favour
-        wanted = (F.adaptive_avg_pool2d(lead, mask.shape[2:]) / softness).sigmoid()
+        wanted = ((F.avg_pool2d(errors[1] - errors[0], 3, 1, 1) + favour) / softness).sigmoid()
     keep, paint = (x.float().clamp(min=1e-6).log() for x in (mask, 1 - mask))
     return (-wanted * keep - (1 - wanted) * paint).mean()
 
