@@ -14,20 +14,25 @@ Markdown that reads well as it is:
     ```python                                  a code cell; ⟦English‖中文⟧ anywhere in it becomes one of the two
     ```
 
-The heading with the badge, the first code cell and the link to the next notebook are the same everywhere and are added
-here. A source whose title has no "‖" is English alone. `index.md` gives the start page `index.ipynb` at the root, both
+The heading with the badge, the first code cell and the links to the next notebook are the same everywhere and are added
+here. Links lead to the files beside the notebook, so that they work offline; Colab, which opens one file of the
+repository and knows no others, has its own line of links at the end, and the badge's picture is in the notebook. A
+source whose title has no "‖" is English alone. `index.md` gives the start page `index.ipynb` at the root, both
 languages on one page. The repository's address is that of pyproject.toml. Notebooks are written without outputs; a test
 compares them with their sources.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import posixpath
 import re
 import sys
 import tomllib
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +40,7 @@ SOURCES = ROOT / "notebooks" / "source"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 COLAB = REPOSITORY.replace("https://github.com/", "https://colab.research.google.com/github/") + "/blob/main"
+BADGE = base64.b64encode((ROOT / "notebooks" / "pictures" / "colab.png").read_bytes()).decode()
 LANGUAGES = ("en", "zh")
 EITHER = re.compile(r"⟦(.*?)‖(.*?)⟧", re.DOTALL)
 PART = re.compile(r"^(?:<!-- (en|zh) -->|```python)\n", re.MULTILINE)
@@ -44,6 +50,7 @@ FIRST = """\
 找到或下载工具包；只安装缺少的库；说明文件保存在哪里。⟧
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +61,8 @@ near = [Path(os.environ.get("TOOLKIT_ROOT", ".")), Path.cwd(), *Path.cwd().paren
 near = [*near, Path("living-pictures")]
 root = next((place for place in near if (place / "toolkit" / "__init__.py").exists()), None)
 if root is None and importlib.util.find_spec("toolkit") is None:
-    if subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, "living-pictures"]).returncode:
+    git = shutil.which("git")
+    if not git or subprocess.run([git, "clone", "--depth", "1", REPOSITORY, "living-pictures"]).returncode:
         raise SystemExit("⟦The toolkit can't be fetched: upload it, and set TOOLKIT_ROOT.‖\
 无法下载工具包：请上传它，并设置 TOOLKIT_ROOT。⟧")
     root = Path("living-pictures")
@@ -69,19 +77,21 @@ QUICK = bool(os.environ.get("TOOLKIT_QUICK"))  # ⟦the tests run less of everyt
 WORDS = {
     "en": {
         "badge": "Open in Colab",
-        "other": "[中文](zh/{name}.ipynb)",
+        "other": ("中文", "zh/{name}.ipynb"),
         "goal": "**Goal.** {}",
         "time": "**Time.** {}",
         "next": "Next: ",
-        "contents": "[Contents]({up}index.ipynb)",
+        "contents": "Contents",
+        "colab": "In Colab: ",
     },
     "zh": {
         "badge": "在 Colab 中打开",
-        "other": "[English](../{name}.ipynb)",
+        "other": ("English", "../{name}.ipynb"),
         "goal": "**目标**：{}",
         "time": "**用时**：{}",
         "next": "下一篇：",
-        "contents": "[目录]({up}index.ipynb)",
+        "contents": "目录",
+        "colab": "在 Colab 中：",
     },
 }
 
@@ -151,32 +161,53 @@ def build() -> dict[Path, str]:
 
 
 def _guided(source: Source, after: Source | None, language: str) -> list[tuple[str, str]]:
-    words, up = WORDS[language], "../" if language == "en" else "../../"
-    pictures = "pictures" if language == "en" else "../pictures"
-    place = "notebooks" if language == "en" else f"notebooks/{language}"
-    badge = f"[![{words['badge']}]({pictures}/colab.svg)]({COLAB}/{place}/{source.name}.ipynb)"
-    links = [badge, words["contents"].format(up=up)]
+    words, place = WORDS[language], _place(language)
+    contents = words["contents"], "../" * len(place.split("/")) + "index.ipynb"
+    links = [contents]
     if len(source.languages) > 1:
-        links.append(words["other"].format(name=source.name))
-    head = [f"# {source.title(language)}", " · ".join(links)]
+        links.append((words["other"][0], words["other"][1].format(name=source.name)))
+    head = [f"# {source.title(language)}"]
+    head.append(" · ".join([_badge(f"{place}/{source.name}.ipynb", language), *starmap(_link, links)]))
     head += [words[key].format(source.head[key][language]) for key in ("goal", "time")]
     cells = [(kind, said[language]) for kind, said in source.cells]
     if cells[0][0] == "text":
         head.append(cells.pop(0)[1])
     first = _one(FIRST, language).replace("{repository}", REPOSITORY)
-    links = [words["contents"].format(up=up)]
+    said = ""
     if after is not None:
         known = language if language in after.languages else "en"
         path = after.name if known == language else f"../{after.name}"
-        links.insert(0, f"{words['next']}[{after.title(known)}]({path}.ipynb)")
-    return [("text", "\n\n".join(head)), ("code", first), *cells, ("text", "---\n\n" + " · ".join(links))]
+        said = words["next"]
+        links.insert(0, (after.title(known), f"{path}.ipynb"))
+    online = [(name, f"{COLAB}/{posixpath.normpath(f'{place}/{path}')}") for name, path in links]
+    foot = ["---", said + " · ".join(starmap(_link, links[:-1] if len(source.languages) > 1 else links))]
+    foot.append(words["colab"] + " · ".join(starmap(_link, online)))
+    return [("text", "\n\n".join(head)), ("code", first), *cells, ("text", "\n\n".join(foot))]
+
+
+def _place(language: str) -> str:
+    return "notebooks" if language == "en" else f"notebooks/{language}"
+
+
+def _link(name: str, path: str) -> str:
+    return f"[{name}]({path})"
+
+
+def _badge(path: str, language: str) -> str:
+    """The button that opens a notebook in Colab."""
+    return f"[![{WORDS[language]['badge']}](data:image/png;base64,{BADGE})]({COLAB}/{path})"
 
 
 def _index(page: Source, every: list[Source]) -> list[tuple[str, str]]:
-    """The start page: each text in English, then in Chinese; {contents} is the table of the notebooks."""
+    """The start page: each text in English, then in Chinese; {contents} is the table of the notebooks, {badge} opens it
+    in Colab.
+    """
     cells = []
     for kind, said in page.cells:
-        texts = [text.replace("{contents}", _contents(every, language)) for language, text in said.items()]
+        texts = [
+            text.replace("{contents}", _contents(every, language)).replace("{badge}", _badge("index.ipynb", language))
+            for language, text in said.items()
+        ]
         cells.append((kind, texts[0] if kind == "code" else "\n\n".join(texts)))
     first = _one(FIRST, "en").replace("{repository}", REPOSITORY)
     at = next(i for i, (kind, _) in enumerate(cells) if kind == "code")
@@ -184,12 +215,12 @@ def _index(page: Source, every: list[Source]) -> list[tuple[str, str]]:
 
 
 def _contents(every: list[Source], language: str) -> str:
-    folder = "notebooks" if language == "en" else f"notebooks/{language}"
-    lines = ["| | | |", "|---|---|---|"]
+    lines = ["| | | | |", "|---|---|---|---|"]
     for source in every:
         if language in source.languages:
-            link = f"[{source.title(language)}]({folder}/{source.name}.ipynb)"
-            lines.append(f"| {link} | {source.head['goal'][language]} | {source.head['time'][language]} |")
+            path = f"{_place(language)}/{source.name}.ipynb"
+            about = [_link(source.title(language), path), source.head["goal"][language], source.head["time"][language]]
+            lines.append(f"| {' | '.join([*about, _link('Colab', f'{COLAB}/{path}')])} |")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -185,8 +186,37 @@ def test_links_lead_somewhere():
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "markdown":
                 for link in re.findall(r"\]\(([^)#\s]+)\)", "".join(cell["source"])):
-                    if not link.startswith("https://"):
+                    if not link.startswith(("https://", "data:")):
                         assert (path.parent / link).is_file(), (path.name, link)
+
+
+def test_what_colab_opens_is_in_the_repository():
+    """Colab knows nothing beside the notebook: the badge has its picture in it, the last line whole addresses."""
+    builder = load_builder()
+    for path in [*NOTEBOOKS, *CHINESE]:
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+        links = re.findall(r"\]\((https://[^)]+)\)", "\n".join(cells))
+        there = [ROOT / link.removeprefix(f"{builder.COLAB}/") for link in links if link.startswith(builder.COLAB)]
+        assert path in there and all(file.is_file() for file in there), path.name
+        assert re.search(r"\[!\[[^]]+\]\(data:image/png;base64,[\w+/=]+\)\]\(https://colab", cells[0])
+        if path.stem == "index":
+            assert {*NOTEBOOKS, *CHINESE} <= {*there}
+        else:
+            local = re.findall(r"\]\(([^)]+)\)", cells[-1].split("In Colab:")[0].split("在 Colab 中：")[0])
+            assert local and {(path.parent / link).resolve() for link in local} <= {*there}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_without_git_the_first_cell_says_what_to_do(language, tmp_path):
+    builder = load_builder()
+    code = builder.FIRST.replace("{repository}", "https://nowhere.invalid/x")
+    (tmp_path / "first.py").write_text(builder._one(code, language), encoding="utf-8")
+    environment = {"PATH": str(tmp_path), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [sys.executable, "first.py"], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8"
+    )
+    said = {"en": "The toolkit can't be fetched: upload it", "zh": "无法下载工具包：请上传它"}[language]
+    assert done.returncode == 1 and done.stderr.startswith(said), done.stderr
 
 
 def test_the_repository_is_named_in_one_place():
