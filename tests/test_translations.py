@@ -64,8 +64,22 @@ def test_one_word_for_one_thing():
 @LANGUAGES
 def test_no_message_is_taken_for_another(language):
     for message, said in catalogue(language).items():
-        text = translate(HOLE.sub(r"x\1", message), language)
-        assert text.replace(" ", "") == HOLE.sub(r"x\1", said).replace(" ", "")
+        text = translate(HOLE.sub(r"x.\1", message), language)  # with a dot, as names have: see the next test
+        assert text.replace(" ", "") == HOLE.sub(r"x.\1", said).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["Connection is closed.", "Access is denied.", "the kernel is dead.", "Wi-Fi is off.", "Red, not blue"]
+)
+def test_a_message_of_the_system_is_not_taken_for_ours(text):
+    """Where little stands between placeholders, the first is a setting's name, a file's or a number."""
+    assert translate(text, "zh") == text
+    assert translate(f"It has no sound. {text}", "zh") == f"它没有声音。{text}"
+
+
+@pytest.mark.parametrize("name", ["stages.0.lr", "test_share", "--size", "strength", "smooth"])
+def test_a_setting_is_known_by_its_name(name):
+    assert translate(f"{name} is 'abc'.", "zh") == f"{name} 的值是 'abc'。"
 
 
 def test_messages_are_found_wherever_they_are_written():

@@ -26,7 +26,9 @@ PATH = re.compile(r"[/\\]\w")  # in names of files any word may stand
 STOPS = {"zh": "。"}  # at the end of a sentence
 FILLERS = ("picture", "clip", "sound", "face", "head", "motion", "source", "lacks", "text")  # see `_filler`
 VERBS = ("is ", "has ", "was ", "saw ", "can't ", "ends ", "names ")  # of predicates
-WEAK = 6  # letters: a message of fewer, after a placeholder, fits too much
+WEAK = 6  # letters: a message of fewer, after a placeholder, fits too much ("Connection is closed.", of the system)
+SETTINGS = ("strength", "smooth")  # the plain words among the names that stand before such a message
+NAME = re.compile(r"\S*[\d._/\\\[]\S*|--\S+")  # stages.0.lr, test_share, --size, a/b.mp4, 12: no word of a sentence
 HAN, LATIN = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[A-Za-z0-9]")  # with a space between
 STOP, WIDE = re.compile("[，；：。？）]"), re.compile(r"[\u4e00-\u9fff，；：。？（）]")  # without one
 
@@ -180,7 +182,9 @@ def _is_name(first: str, template: _Template, language: str) -> bool:
     """Whether what a text begins with can be the placeholder that a template begins with."""
     if ": " in first or "; " in first or SEVERAL.search(first):
         return False
-    return template.letters >= WEAK or " " not in first or _filler(first, language) != first
+    if template.letters >= WEAK or first in SETTINGS or NAME.fullmatch(first):
+        return True
+    return not SENTENCE.search(first) and _filler(first, language) != first
 
 
 def _values(texts: list[str], text: str) -> list[str] | None:
