@@ -88,6 +88,21 @@ def test_what_an_upload_button_takes(name, mounts, monkeypatch):
     assert platform.here().upload_limit == (1_000_000 if name == "colab" else 10_000_000)
 
 
+def test_folders_that_may_not_be_looked_into_are_none(mounts, monkeypatch):
+    """Such as /root/autodl-tmp, for anybody but root."""
+    stat = os.stat
+
+    def guarded(path, *args, **options):
+        if str(path).startswith(str(mounts / "root")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", guarded)
+    assert platform.here().name == "jupyter" and platform.places() == []
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    assert platform.here().home is None
+
+
 def test_model_scope_is_not_told_by_what_its_library_sets(mounts, monkeypatch):
     monkeypatch.setenv("MODELSCOPE_CACHE", "cache")
     assert platform.here().name == "jupyter"

@@ -130,7 +130,7 @@ def here() -> Platform:
     """The platform that this is, as it is now (a Drive may be mounted at any time)."""
     root = _root()
     name, kind = next((name, kind) for name, kind in _KINDS.items() if _is(kind, root) or name == "jupyter")
-    homes = [root / home for home in kind.homes if (root / home).is_dir() and os.access(root / home, os.W_OK)]
+    homes = [root / home for home in kind.homes if _is_folder(root / home) and os.access(root / home, os.W_OK)]
     inputs = _distinct(root / place for place in kind.inputs)
     local = (os.environ.get("LC_ALL") or os.environ.get("LANG") or "").startswith("zh")
     speaks = "zh" if kind.mainland or local else "en"
@@ -158,14 +158,19 @@ def _root() -> Path:
 
 def _is(kind: _Kind, root: Path) -> bool:
     told = any(name.startswith(start) for start in kind.variables for name in os.environ)
-    return told or any((root / folder).is_dir() for folder in kind.folders)
+    return told or any(_is_folder(root / folder) for folder in kind.folders)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder. One in a folder that this user may not look into (/root) is none; Path.is_dir raises."""
+    return os.path.isdir(path)
 
 
 def _distinct(folders: object) -> tuple[Path, ...]:
     """Those that are there; some are links to others."""
     seen: dict[Path, Path] = {}
     for folder in folders:
-        if folder.is_dir():
+        if _is_folder(folder):
             seen.setdefault(folder.resolve(), folder)
     return tuple(seen.values())
 

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import media
 from ..errors import ConfigError, InputError
+from ..media.files import expanded
 from . import finders
 from .face import distinct, ordered, picked
 from .finders import Finder
@@ -76,7 +76,7 @@ def _is_picture(path: str | os.PathLike) -> bool:
     from PIL import Image
 
     try:
-        Image.open(Path(path).expanduser()).close()
+        Image.open(expanded(path)).close()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
     return True

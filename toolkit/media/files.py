@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,22 +16,33 @@ from ..errors import InputError, OutputError
 MARK = "Made by a machine: Living Pictures toolkit"
 CLIP_ENDINGS = (".mp4", ".gif", ".webp")
 SAVED = "Saved by the Living Pictures toolkit"  # for pictures that were only cropped or converted
+LONGEST = 200  # bytes of a name, which most file systems can bear with what is added
+ADDRESS = re.compile(r"(data|https?|ftp|blob):", re.IGNORECASE)
 
 
 def check_input(path: str | os.PathLike, kind: str) -> Path:
     """Return the path if it is a file that may hold a `kind` ("picture", "clip", "sound").
 
-    Raises InputError for what its first bytes tell: missing, a folder, empty, a web page, a Git LFS pointer.
+    Raises InputError for what its name or its first bytes tell: an address, no name at all, missing, a folder, empty, a
+    web page, a Git LFS pointer.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a {kind}.", f"Name the {kind} in it.")
-    if not path.exists():
-        raise InputError(f"There is no file {path}.", "Check its name; a relative one starts in the current folder.")
+    text, path = os.fspath(path), expanded(path)
     try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a {kind}.", f"Name the {kind} in it.")
+        if not path.exists():
+            if ADDRESS.match(text):
+                raise _no_file(text)
+            raise InputError(
+                f"There is no file {path}.", "Check its name; a relative one starts in the current folder."
+            )
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
+        if ADDRESS.match(text):
+            raise _no_file(text) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{brief(text)} is too long for a file's name.", f"Give the path of a {kind}.") from error
         raise InputError(f"{path} cannot be opened: {error.strerror}.", "Check who may read it.") from error
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
@@ -41,28 +54,58 @@ def check_input(path: str | os.PathLike, kind: str) -> Path:
     return path
 
 
+def _no_file(address: str) -> InputError:
+    return InputError(f"{brief(address)} is an address, not a file.", "Download it, and give the file's path.")
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """Whether it is a folder; what can't be looked at is none."""
+    try:
+        return expanded(path).is_dir()
+    except OSError:
+        return False
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with ~ filled in. That of a user whom nobody knows is a name like any other."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def brief(text: str) -> str:
+    """The beginning of a long text that somebody took for a path."""
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 def check_output(path: str | os.PathLike, overwrite: bool = False, endings: Sequence[str] = CLIP_ENDINGS) -> Path:
     """Return the path if a result with one of these endings may be written there; missing folders are made.
 
     A file that is already there is only replaced when it carries the toolkit's mark, or with overwrite=True.
     Raises OutputError with the reason.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
+    if path.parts and path.parts[0].startswith("~"):
+        raise OutputError(f"{path} cannot be written: nobody has that home folder.", "Choose another folder.")
     if path.suffix.lower() not in endings:
-        named = f"ends in {path.suffix}" if path.suffix else "has no ending"
-        raise OutputError(f"{path} {named}.", f"Let it end in {', '.join(endings)}.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder.", f"Add a file name, such as {path / ('result' + endings[0])}.")
-    if not overwrite and not made_here(path):
-        raise OutputError(
-            f"{path} is already there and was not made by the toolkit.", "Choose another name, or pass overwrite=True."
-        )
+        named = f"ends in {brief(path.suffix)}" if path.suffix else "has no ending"
+        raise OutputError(f"{brief(str(path))} {named}.", f"Let it end in {', '.join(endings)}.")
     try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder.", f"Add a file name, such as {path / ('result' + endings[0])}.")
+        if not overwrite and not made_here(path):
+            raise OutputError(
+                f"{path} is already there and was not made by the toolkit.",
+                "Choose another name, or pass overwrite=True.",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = partial(path)
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise OutputError(f"{brief(str(path))} is too long for a file's name.", "Choose a shorter one.") from error
         raise OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error
     return path
 
@@ -79,12 +122,17 @@ def made_here(path: Path) -> bool:
 
 
 def free_name(path: str | os.PathLike) -> Path:
-    """The path itself if nothing is there, else the first free one of name-2, name-3, …"""
+    """The path itself if nothing is there, else the first free one of name-2, name-3, …; a name that is too long for a
+    file (it may be made of several) is cut.
+    """
     path = Path(path)
-    number, candidate = 1, path
+    stem = path.stem
+    while len((stem + path.suffix).encode()) > LONGEST and stem:
+        stem = stem[:-1]
+    number, candidate = 1, path if stem == path.stem else path.with_name(stem + path.suffix)
     while candidate.exists() or candidate.is_symlink():
         number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        candidate = path.with_name(f"{stem}-{number}{path.suffix}")
     return candidate
 
 

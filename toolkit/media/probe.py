@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from . import ffmpeg, stills
-from .files import check_input
+from .files import check_input, expanded, is_folder
 from .pictures import read_picture
 from .rates import USUAL, rate_of
 
@@ -71,8 +71,8 @@ def probe(path: str | os.PathLike) -> ClipInfo:
 
     Raises InputError when it is none, has no moving picture, or is too damaged to show one frame.
     """
-    if Path(path).expanduser().is_dir():
-        return _probe_folder(Path(path).expanduser())
+    if is_folder(path):
+        return _probe_folder(expanded(path))
     path = check_input(path, "clip")
     return _probe_webp(path) if stills.is_webp(path) else _probe_video(path)
 
