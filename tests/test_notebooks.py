@@ -174,6 +174,22 @@ def test_chinese_texts_quote_what_stands_on_the_screen():
     assert not quoted_in_english('`model` 和 *Run → Run All Cells*，"relative" 和**生成动画**，“没有文件……”')
 
 
+def test_sliders_speak_chinese_and_figures_say_why_they_do_not():
+    """Matplotlib has no Chinese letters on most machines: the words in figures are English, and the text says so."""
+    for path in CHINESE:
+        notebook = nbformat.read(path, as_version=4)
+        code = "\n".join(cell.source for cell in code_of(notebook))
+        calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+        for call in calls:
+            if ast.unparse(call.func).endswith("Slider"):
+                named = [one.value for one in call.keywords if one.arg in ("description", None)]
+                assert named, ast.unparse(call)
+                assert not any(ast.unparse(one).isascii() for one in named if isinstance(one, ast.Constant))
+        if re.search(r"set_title|figures\.picture|[xy]label|row\(", code):
+            told = "图中的文字保持英文" in "".join(cell.source for cell in notebook.cells)
+            assert told or path.stem == "01_weights", path.name  # its figure has nothing but names and MB
+
+
 def test_every_notebook_has_what_a_lesson_has():
     for path in NOTEBOOKS[1:]:
         texts = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
