@@ -9,6 +9,7 @@ import string
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import ipywidgets
@@ -20,6 +21,7 @@ from toolkit import Clip, errors, sample
 from toolkit.ui import State, Studio, advice, model, words
 from toolkit.ui.clip import ClipPanel
 from toolkit.ui.crop import CropPanel
+from toolkit.ui.look import Look
 from toolkit.ui.model import ModelPanel
 from toolkit.ui.motion import MotionPanel
 from toolkit.ui.output import OutputPanel
@@ -441,6 +443,102 @@ def test_the_preview_shows_one_frame_and_follows_the_settings(state):
     assert panel.image.value != first
 
 
+def test_the_slider_of_the_preview_is_as_long_as_the_clip(state, clip):
+    state.end = None
+    panel = MotionPanel(state)
+    panel.wait(60)
+    assert panel.at.max == pytest.approx(0.96), "its last frame"
+    state.begin = 0.4
+    assert (panel.at.min, panel.at.value) == (0.4, 0.4)
+    state.driving = str(sample("driving.mp4"))
+    panel.wait(60)
+    assert panel.at.max == pytest.approx(9.96)
+    state.end = 2.0
+    assert panel.at.max == pytest.approx(1.96)
+    state.take({"driving": "nobody.mp4", "end": None})
+    panel.wait(60)
+    assert panel.at.max == pytest.approx(10.4)
+
+
+def test_beyond_a_minute_there_is_a_preview_too(monkeypatch, state):
+    long = Clip(Path(state.driving), Fraction(25), 25 * 200, (128, 128))
+    monkeypatch.setattr("toolkit.ui.motion.Clip.open", lambda path: long)
+    state.end = None
+    panel = MotionPanel(state)
+    panel.wait(60)
+    assert panel.at.max == pytest.approx(199.96)
+
+
+class Looks:
+    """In place of `Look`: a frame at once; `meanwhile` is called while it is made."""
+
+    def __init__(self, meanwhile=lambda: None):
+        self.meanwhile, self.times = meanwhile, []
+
+    def frame(self, seconds, report):
+        self.times.append(seconds)
+        self.meanwhile()
+        return [np.zeros((8, 8, 3), np.uint8)] * 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"picture": "other.png"}, {"model": "mini-mraa"}, {"crop_picture": None}, {"begin": 0.04}, {"driving": "x.mp4"}],
+)
+def test_a_preview_of_what_was_chosen_before_is_taken_away(state, changes):
+    panel = MotionPanel(state, look=(looks := Looks()))
+    panel.preview()
+    panel.wait(60)
+    assert panel.image.layout.display is None
+    state.take(changes)
+    panel.wait(60)
+    assert panel.image.layout.display == "none"
+    assert "was of other settings" in panel.work.message.value
+    assert len(looks.times) == 1, "what may take long is not begun by itself"
+    panel.preview()
+    panel.wait(60)
+    assert panel.image.layout.display is None
+    assert "picture, clip, result" in panel.work.message.value
+
+
+def test_a_preview_that_is_overtaken_is_not_shown(state):
+    left = ["one.png"]
+    looks = Looks(lambda: setattr(state, "picture", left.pop()) if left else None)
+    panel = MotionPanel(state, look=looks)
+    panel.live.value = False
+    panel.preview()
+    panel.wait(60)
+    assert panel.image.layout.display == "none"
+    assert "was of other settings" in panel.work.message.value
+    left.append("two.png")
+    panel.live.value = True
+    panel.preview()
+    panel.wait(60)
+    assert len(looks.times) == 3, "it is made anew"
+    assert panel.image.layout.display is None
+    panel.live.value = False
+    state.strength = 1.5
+    assert panel.image.layout.display is None, "it is kept, as nobody asked for another"
+    assert "was of other settings" in panel.work.message.value
+    state.strength = 1.0
+    assert "picture, clip, result" in panel.work.message.value
+
+
+def test_a_picture_that_changes_under_its_name_is_seen(state, tmp_path):
+    state.picture = str(tmp_path / "me.png")
+    shutil.copy(sample("picture.png"), state.picture)
+    look, said = Look(state, words.Words("en")), []
+    first = look.track(lambda *report: said.append(report[0]))
+    assert look.track(lambda *_: None) is first
+    shutil.copy(sample("group.png"), state.picture)
+    assert look.of != look.framing()
+    read = said.count("reading the motion")
+    second = look.track(lambda *report: said.append(report[0]))
+    assert second is not first
+    assert np.abs(second.still.astype(int) - first.still).mean() > 5
+    assert said.count("reading the motion") == read, "the clip was read once"
+
+
 def test_animate_makes_what_is_chosen_and_its_settings_make_it_again(state):
     panel = ResultPanel(state)
     state.take({"size": 384, "strength": 1.3, "crop_picture": (0, 0, 400, 400)})
@@ -459,6 +557,55 @@ def test_animate_makes_what_is_chosen_and_its_settings_make_it_again(state):
     other.again.click()
     assert other.state == state
     assert "are taken" in other.message.value
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        (None, "right-click it in the file list"),
+        ("content", "files.download(&#x27;results/long.mp4&#x27;)"),
+        ("kaggle/working", "under Output"),
+    ],
+)
+def test_how_a_large_result_is_taken_home_is_said(folder, said, state, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
+    for name in ("COLAB_RELEASE_TAG", "COLAB_BACKEND_VERSION", "KAGGLE_KERNEL_RUN_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    if folder:
+        (tmp_path / "mounts" / folder).mkdir(parents=True)
+    if folder == "content":
+        monkeypatch.setenv("COLAB_RELEASE_TAG", "1")
+    Path("results").mkdir()
+    shutil.copy(clip, "results/long.mp4")
+    monkeypatch.setattr("toolkit.ui.result.LINKED", 1000)
+    monkeypatch.setattr("toolkit.ui.result.animate", lambda **_: Clip.open("results/long.mp4", {"notes": []}))
+    panel = ResultPanel(state)
+    panel.start()
+    panel.wait(60)
+    assert "download=" not in panel.screen.value
+    assert "The result is results/long.mp4 (0 MB)." in panel.screen.value
+    assert said in panel.screen.value
+    panel.words.language = "zh"
+    assert "下载方法" in panel.screen.value
+
+
+def test_a_switch_of_the_language_makes_no_preview_anew(state, clip, monkeypatch):
+    made, small = [], Clip._small
+    monkeypatch.setattr(Clip, "_small", lambda self: made.append(self.path) or small(self))
+    monkeypatch.setattr("toolkit.clip.EMBEDDED", 1000)
+    monkeypatch.setattr("toolkit.ui.result.animate", lambda **_: Clip.open("long.mp4", {"notes": []}))
+    shutil.copy(clip, "long.mp4")
+    panel = ResultPanel(state)
+    panel.start()
+    panel.wait(60)
+    assert "A small preview" in panel.screen.value
+    panel.words.language = "zh"
+    assert CHINESE.search(panel.screen.value)
+    panel.words.language = "en"
+    assert len(made) == 1
+    shutil.copy(sample("driving.mp4"), "long.mp4")
+    panel.words.language = "zh"
+    assert len(made) == 2, "another file under that name"
 
 
 def test_a_mistake_is_a_card_nothing_is_lost_and_the_next_press_works(state):

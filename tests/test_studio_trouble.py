@@ -18,10 +18,12 @@ from toolkit.media import writer
 from toolkit.ui import State, Studio
 from toolkit.ui.clip import ClipPanel
 from toolkit.ui.crop import CropPanel
+from toolkit.ui.look import Look
 from toolkit.ui.model import ModelPanel
 from toolkit.ui.motion import MotionPanel
 from toolkit.ui.picture import PicturePanel
 from toolkit.ui.result import LAST, ResultPanel
+from toolkit.ui.words import Words
 from toolkit.zoo import catalogue, transfer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +121,21 @@ def test_cancel_ends_a_look(state, kind):
     assert "alert" not in panel.work.message.value
 
 
+def test_where_the_clip_is_cut_is_found_without_reading_its_motion(state):
+    look, said, told = Look(state, Words("en")), [], []
+    look.watch(lambda: told.append(look.boxes))
+    look.find(lambda *report: said.append(report[0]))
+    assert "following the face" in said and "reading the motion" not in said
+    assert look.of == look.framing() and len(told) == 1
+    look.find(lambda *report: said.append("again"))
+    assert "again" not in said and len(told) == 2
+    found, count = look.boxes, said.count("following the face")
+    look.track(lambda *report: said.append(report[0]))
+    assert look.boxes == found
+    assert said.count("following the face") == count, "what was found once is not looked for again"
+    assert "reading the motion" in said
+
+
 def test_cancel_ends_a_singer_who_is_drawn(monkeypatch):
     monkeypatch.setattr("toolkit.ui.clip.DRAWN_SECONDS", 0.4)
     panel = ClipPanel()
@@ -211,6 +228,146 @@ def test_a_disk_that_is_full_while_it_is_fetched(thing, monkeypatch):
     assert not final.exists()
     monkeypatch.undo()
     assert not panel.work.button.disabled
+
+
+# -- files by their address ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A server with a picture, a clip and a text."""
+    monkeypatch.setattr("toolkit.zoo.download.PAUSES", (0.01, 0.01))
+    with Server() as server:
+        server.files |= {"me.png": sample("picture.png").read_bytes(), "a.txt": b"nothing to see"}
+        yield server
+
+
+def given(panel, address):
+    panel.path.value = address
+    panel.wait(60)
+
+
+def test_a_picture_is_fetched_from_its_address(site):
+    panel = PicturePanel()
+    given(panel, f' "{site.url}/hop/me.png?size=large#top" ')
+    assert panel.state.picture == panel.path.value == str(Path("uploads") / "me.png")
+    assert Path(panel.state.picture).read_bytes() == site.files["me.png"]
+    assert "is here" in panel.fetching.message.value
+    assert "512 x 512" in panel.view.children[1].value
+    assert panel.fetching.button.layout.display == "none"
+    assert panel.message.value == panel.trouble.value == ""
+    given(panel, f"{site.url}/good/me.png")
+    assert panel.state.picture == str(Path("uploads") / "me-2.png"), "what is there stays"
+    assert sorted(path.name for path in Path("uploads").iterdir()) == ["me-2.png", "me.png"]
+    panel.gallery["anime.png"].click()
+    panel.wait(60)
+    assert panel.fetching.message.value == ""
+
+
+def test_a_clip_is_fetched_from_its_address(site, clip):
+    panel = ClipPanel()
+    site.files["%E6%88%91%E7%9A%84%20%E6%AD%8C.mp4"] = clip.read_bytes()
+    given(panel, f"{site.url}/cut-1/我的 歌.mp4")
+    assert panel.state.driving == str(Path("uploads") / "我的 歌.mp4")
+    assert Path(panel.state.driving).read_bytes() == clip.read_bytes(), "it broke off once"
+    assert site.asked[-1][1]["Range"].startswith("bytes=")
+    assert "640 x 160" in panel.said.value
+
+
+def test_an_address_may_come_from_python(site):
+    panel = PicturePanel(State(picture=f"{site.url}/good/me.png"))
+    panel.wait(60)
+    panel.wait(60)
+    assert panel.state.picture == str(Path("uploads") / "me.png")
+    assert panel.trouble.value == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("page/me.png", "page/me.png is a web page, not a picture."),
+        ("good/a.txt", "good/a.txt"),
+        ("404/me.png", "the file is not there (404)"),
+        ("good/none.png", "the file is not there (404)"),
+        ("503/me.png", "it has trouble (503)"),
+        ("cut-always/me.png", "it broke off"),
+    ],
+)
+def test_what_is_no_picture_there_is_a_card_and_leaves_nothing(site, where, said):
+    panel = PicturePanel(State(picture=str(sample("anime.png"))))
+    address = f"{site.url}/{where}"
+    given(panel, address)
+    assert 'role="alert"' in panel.fetching.message.value
+    assert said in panel.fetching.message.value
+    assert "<details>" not in panel.fetching.message.value
+    assert ".part" not in panel.fetching.message.value, "not by its hidden name"
+    panel.words.language = "zh"
+    assert re.search("[\u4e00-\u9fff]", panel.fetching.message.value)
+    assert panel.state.picture == str(sample("anime.png"))
+    assert panel.path.value == address, "to be mended"
+    assert list(Path("uploads").iterdir()) == []
+    site.files |= {name: sample("picture.png").read_bytes() for name in ("a.txt", "none.png")}
+    if where.startswith("good"):  # the same address once more, by the button
+        assert panel.fetching.button.layout.display is None
+        panel.fetching.button.click()
+        panel.wait(60)
+        assert panel.state.picture.startswith("uploads")
+
+
+def test_a_sound_is_no_clip(site, ffmpeg, tmp_path):
+    ffmpeg("-f", "lavfi", "-i", "sine=d=0.5", tmp_path / "song.wav")
+    site.files["song.wav"] = (tmp_path / "song.wav").read_bytes()
+    panel = ClipPanel()
+    given(panel, f"{site.url}/good/song.wav")
+    assert 'role="alert"' in panel.fetching.message.value
+    assert panel.state.driving == ""
+    assert list(Path("uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["good", "no-length"])
+def test_what_is_too_large_is_not_fetched(site, way, monkeypatch):
+    monkeypatch.setattr("toolkit.ui.address.LIMIT", 1_000_000)
+    site.files["large.png"] = bytes(1_500_000)
+    panel = PicturePanel()
+    given(panel, f"{site.url}/{way}/large.png")
+    assert "larger than 1 MB" in panel.fetching.message.value
+    assert panel.state.picture == ""
+    assert list(Path("uploads").iterdir()) == []
+
+
+def test_no_room_for_what_is_fetched(site, monkeypatch):
+    monkeypatch.setattr("toolkit.ui.address.MARGIN", 10**18)
+    panel = PicturePanel()
+    given(panel, f"{site.url}/good/me.png")
+    assert "There is no room for me.png" in panel.fetching.message.value
+    assert list(Path("uploads").iterdir()) == []
+
+
+def test_cancel_ends_what_is_fetched(site):
+    panel = PicturePanel()
+    pressed = stop_at(panel.fetching, r"me\.png: [1-9]\d %")
+    given(panel, f"{site.url}/trickle/me.png")
+    assert pressed
+    assert STOPPED in panel.fetching.message.value
+    assert panel.state.picture == ""
+    assert list(Path("uploads").iterdir()) == []
+
+
+def test_who_chooses_another_file_meanwhile_keeps_it(site):
+    panel = PicturePanel()
+    panel.path.value = f"{site.url}/trickle/me.png"
+    panel.gallery["anime.png"].click()
+    panel.wait(60)
+    assert Path(panel.state.picture).samefile(sample("anime.png"))
+    assert "is here" in panel.fetching.message.value
+
+
+@pytest.mark.parametrize("address", ["http://[::1/x.png", "http://", "https://user@/x.png"])
+def test_an_address_that_is_none(address):
+    panel = PicturePanel()
+    given(panel, address)
+    assert 'role="alert"' in panel.fetching.message.value
+    assert "<details>" not in panel.fetching.message.value
 
 
 # -- what nobody has words for ----------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def test_a_download_keeps_no_model_waiting_nor_is_kept_waiting():
         time.sleep(0.6)
         report("vox.pth.tar", 200_000, 400_000)
         seen.append(fetching.stage.value)
-        report("own.bin", 2_500_000, None)
+        report("own.bin", 3_000_000, None)
         seen.append(fetching.stage.value)
         assert go_on.wait(60)
 
@@ -173,7 +173,7 @@ def test_a_download_keeps_no_model_waiting_nor_is_kept_waiting():
     fetching.wait(60)
     assert second.message.value == "fetched"
     assert "50 %" in seen[0] and " MB a second" in seen[0]
-    assert seen[1].startswith("own.bin: 2.5 MB")
+    assert seen[1].startswith("own.bin: 3 MB")
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", " frames a second"), ("zh", " 帧")])

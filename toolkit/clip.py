@@ -24,7 +24,10 @@ EMBEDDED = INLINE  # bytes
 PREVIEW = 60.0  # seconds shown of a larger clip
 PREVIEW_SIZES = (480, 320, 240)  # pixels of the shorter side, tried in turn until it is small enough
 PLAYED = {"h264": "video/mp4", "vp8": "video/webm", "vp9": "video/webm", "av1": "video/mp4"}  # by every browser
+KEPT = 4  # previews
 PICTURES = {"gif": "image/gif", "webp": "image/webp"}
+
+_previews: dict[tuple[str, int, int], bytes] = {}  # of a file as it is (path, time of change, size)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,19 @@ class Clip:
         return f"<div>{shown}<br><small>{html.escape(translate(note, language))}</small></div>"
 
     def _preview(self) -> bytes:
-        """A copy small enough to live in a page, with sound."""
+        """A copy small enough to live in a page, with sound; that of the last clips is kept, as it is shown again in
+        another language, or another cell.
+        """
+        stat = self.path.stat()
+        key = str(self.path.absolute()), stat.st_mtime_ns, stat.st_size
+        if (data := _previews.get(key)) is None:
+            data = self._small()
+            _previews[key] = data
+            for old in list(_previews)[:-KEPT]:
+                _previews.pop(old, None)
+        return data
+
+    def _small(self) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             small = Path(folder) / "preview.mp4"
             for side in PREVIEW_SIZES:

@@ -102,17 +102,11 @@ class Track:
         one reads is added, so that several who follow one driver read it once.
         """
         recorded = {} if recorded is None else recorded
-        if self._views is None:
-            self.open()
-        self.runner = runner_of(self.model, self.device, self.precision)
+        self._begin()
         mode = self.runner.check_mode(self.mode, self.strength)
         if self.mode == "auto" and mode != (usual := self.runner.info.mode):
             self.notes.append(f"The mode is {mode}: {usual}, this model's own, knows no strength but 1.")
-        self.side = self.runner.info.size
-        # A picture that is to be kept whole is not cut.
-        self._recipe = cropping.recipe_of(self.runner.info) if self.fit == "crop" else None
-        self._encode()
-        self.steady = self._steadied(bar, recorded)
+        self._place(bar, recorded)
         motion = self._recorded(bar, recorded)
         distance = self.runner.distance(self.source, motion)
         if self.smooth:
@@ -139,11 +133,31 @@ class Track:
                 "distance": round(float(distance[index]), 4),
             },
             "lost frames": int((~motion.valid).sum()),
-            "crop": {
-                "picture": None if self._framed is None else [round(value, 1) for value in self._framed],
-                "clip": None if self.steady is None else self.steady.report(),
-            },
+            "crop": self.cuts,
             "device": self.runner.describe(),
+        }
+
+    def place(self, bar: Progress, recorded: dict[Any, Any] | None = None) -> None:
+        """Only find where picture and clip are cut (`cuts`, in pixels): the clip's motion is not read. recorded: as for
+        `prepare`, which may follow.
+        """
+        self._begin()
+        self._place(bar, {} if recorded is None else recorded)
+
+    def _begin(self) -> None:
+        if self._views is None:
+            self.open()
+        self.runner = runner_of(self.model, self.device, self.precision)
+
+    def _place(self, bar: Progress, recorded: dict[Any, Any]) -> None:
+        self.side = self.runner.info.size
+        # A picture that is to be kept whole is not cut.
+        self._recipe = cropping.recipe_of(self.runner.info) if self.fit == "crop" else None
+        self._encode()
+        self.steady = self._steadied(bar, recorded)
+        self.cuts = {
+            "picture": None if self._framed is None else [round(value, 1) for value in self._framed],
+            "clip": None if self.steady is None else self.steady.report(),
         }
 
     @property

@@ -24,8 +24,8 @@ DRAWN_SIDE, DRAWN_SECONDS, FPS = 256, 4, 25
 
 
 class ClipPanel(SourcePanel):
-    """Choose a clip: a sample, a drawn singer, an upload, or a file by its path (`state.driving`); trim it by the two
-    handles under its frames (`state.begin`, `state.end`).
+    """Choose a clip: a sample, a drawn singer, an upload, or a file by its path or address (`state.driving`); trim it
+    by the two handles under its frames (`state.begin`, `state.end`).
     """
 
     field = "driving"
@@ -55,6 +55,9 @@ class ClipPanel(SourcePanel):
     def thumbnail(self, path: Path) -> np.ndarray:
         with media.read_frames(path, fit=media.Fit(96)) as frames:
             return next(frames)
+
+    def check(self, path: Path) -> None:
+        media.probe(path)
 
     def show(self, path: str) -> None:
         clip = Clip.open(path)

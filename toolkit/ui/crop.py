@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
-from .look import Look
+from .look import Look, changed
 from .panel import LABELS, Panel, boxed, png, small
 from .state import State
 from .words import Words
@@ -28,7 +28,7 @@ class CropPanel(Panel):
         super().__init__(state, words)
         self.seen = look or Look(self.state, self.words)
         self.work = Work(self.words, "look", "eye")
-        self.work.button.on_click(lambda _: self.work.begin(lambda report: self.seen.track(report) and None))
+        self.work.button.on_click(lambda _: self.work.begin(lambda report: self.seen.find(report)))
         self.picture, self.clip = _Box(self, "picture"), _Box(self, "clip")
         self.seen.watch(self.picture.show)
         self.seen.watch(self.clip.show)
@@ -47,7 +47,7 @@ class _Box(widgets.VBox):
     def __init__(self, panel: CropPanel, what: str) -> None:
         self._panel, self._what, self._field = panel, what, f"crop_{what}"
         self._source = {"picture": "picture", "clip": "driving"}[what]
-        self._loaded: tuple[str, float] = "", 0.0
+        self._loaded: tuple = ()
         self._whole: np.ndarray | None = None  # the picture, small
         self._scale = 1.0  # of that
         self._silent = False
@@ -149,9 +149,9 @@ class _Box(widgets.VBox):
     def _load(self) -> None:
         """Read the picture, or the clip's first frame that is used."""
         path = getattr(self._panel.state, self._source)
-        if self._loaded == (path, self._panel.state.begin):
+        if self._loaded == (wanted := (path, self._panel.state.begin, changed(path))):
             return
-        self._whole, self._loaded = None, (path, self._panel.state.begin)
+        self._whole, self._loaded = None, wanted
         if not path:
             return
         try:

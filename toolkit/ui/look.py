@@ -36,7 +36,7 @@ class Look:
         self._recorded: dict[Any, Any] = {}
         self._key: tuple = ()
         self._track: Track | None = None
-        self._settings: dict[str, Any] = {}
+        self._prepared: tuple[dict[str, Any], tuple] = {}, ()  # settings and framing of that
         self._calls: list[Callable[[], Any]] = []
 
     def watch(self, call: Callable[[], Any]) -> None:
@@ -44,34 +44,56 @@ class Look:
         self._calls.append(call)
 
     def framing(self) -> tuple:
-        """Which settings the boxes depend on."""
-        state = self.state
-        return state.picture, state.driving, state.begin, state.end, state.model, state.crop_picture, state.crop_clip
+        """Which settings, and which states of their files, the boxes depend on."""
+        state, files = self.state, (self.state.picture, self.state.driving, self.state.model)
+        named = state.picture, state.driving, state.begin, state.end, state.model, state.crop_picture, state.crop_clip
+        return *named, *map(changed, files)
+
+    def find(self, report: Report) -> None:
+        """Find the boxes for the settings as they are; of the clip no more is read than that takes. Raises as `animate`
+        does.
+        """
+        settings, framing = self.state.of_track(), self.framing()
+        if self.of != framing:
+            track = self._opened(settings, framing)
+            with Progress(report) as bar:
+                track.place(bar, self._recorded)
+            self._found(track, framing)
+        for call in self._calls:
+            call()
 
     def track(self, report: Report) -> Track:
         """The track of the settings as they are, prepared. Raises as `animate` does."""
-        from ..track import Track
-
         settings, framing = self.state.of_track(), self.framing()
-        check_named(self.state.picture, self.state.driving, self.words)
-        if settings == self._settings and self._track is not None:
+        if self._track is not None and (settings, framing) == self._prepared:
             return self._track
-        key = *framing[1:5], framing[6], _changed(settings["driving"])
-        if key != self._key:
-            self._recorded, self._key = {}, key
-        track = Track(**settings)
-        track.open()
+        track = self._opened(settings, framing)
         with Progress(report) as bar:
             track.prepare(bar, self._recorded)
-        self._track, self._settings, self.of = track, settings, framing
-        cut = track.report["crop"]["clip"]
-        self.boxes = {
-            "picture": tuple(track.box) if track.box is not None and track.report["crop"]["picture"] else None,
-            "clip": None if cut is None else tuple(cut) if isinstance(cut, list) else "moving",
-        }
+        self._track, self._prepared = track, (settings, framing)
+        self._found(track, framing)
         for call in self._calls:
             call()
         return track
+
+    def _opened(self, settings: dict[str, Any], framing: tuple) -> Track:
+        """A new track; what was read of the clip stays as long as the clip, its part, its box and the model do."""
+        from ..track import Track
+
+        check_named(self.state.picture, self.state.driving, self.words)
+        if (key := (*framing[1:5], framing[6], *framing[8:])) != self._key:
+            self._recorded, self._key = {}, key
+        track = Track(**settings)
+        track.open()
+        return track
+
+    def _found(self, track: Track, framing: tuple) -> None:
+        cut = track.cuts["clip"]
+        self.of = framing
+        self.boxes = {
+            "picture": tuple(track.box) if track.box is not None and track.cuts["picture"] else None,
+            "clip": None if cut is None else tuple(cut) if isinstance(cut, list) else "moving",
+        }
 
     def frame(self, seconds: float, report: Report) -> list[np.ndarray]:
         """Picture, clip and result at a time of the clip, each uint8 side x side x 3, as the model sees and makes
@@ -80,7 +102,7 @@ class Look:
         track = self.track(report)
         row = min(len(track.motion) - 1, max(0, round((seconds - self.state.begin) * track.fps)))
         result = media.flatten(track.runner.render(track.source, track.motion[row : row + 1])[0])
-        return [track.still, self._driver(track, seconds), result]
+        return [track.still, self._driver(track, self.state.begin + float(row / track.fps)), result]
 
     def _driver(self, track: Track, seconds: float) -> np.ndarray:
         clip = Clip(Path(self.state.driving), track.info.fps, 0, track.info.size)
@@ -99,6 +121,10 @@ def check_named(picture: str, driving: str, words: Words) -> None:
             raise InputError(words(f"no {what}"), words(f"no {what} remedy"))
 
 
-def _changed(path: str) -> int:
-    file = Path(path).expanduser()
-    return file.stat().st_mtime_ns if file.is_file() else 0
+def changed(path: str) -> tuple[int, int]:
+    """What tells that a file is another one under the same name: the time of its last change, and its size."""
+    try:
+        stat = Path(path).expanduser().stat()
+    except (OSError, ValueError, RuntimeError):  # none, or a name that no file can have
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size

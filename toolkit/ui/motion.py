@@ -7,20 +7,24 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from ..clip import Clip
 from ..progress import Report
 from .look import Look
 from .panel import LABELS, ROW, WIDE, Panel, png
 from .state import MODES, State
 from .words import Words
-from .work import Work, line
+from .work import Later, Work, line
 
 SHOWN = ("mode", "strength", "smooth", "reference")  # what the preview follows
+FIXED = ("picture", "driving", "begin", "end", "model", "crop_picture", "crop_clip")  # what ends it
+UNKNOWN = 10.0  # seconds that can be previewed of a clip whose length is not known yet
 
 
 class MotionPanel(Panel):
     """How the driver's motion becomes the picture's, with a preview of one frame at a chosen time (`at`).
 
     After the first preview, which reads the clip once, further ones follow each change at once while `live` is ticked.
+    What is of another picture, clip, crop or model is taken away.
     """
 
     def __init__(self, state: State | None = None, words: Words | None = None, look: Look | None = None) -> None:
@@ -50,11 +54,15 @@ class MotionPanel(Panel):
         self.work = Work(self.words, "preview", "eye", beside=(self.live,))
         self.image = widgets.Image(format="png", layout={**WIDE, "display": "none"})
         self._previewed: tuple = ()
+        self._clip: Clip | None = None  # as long as it is, once that is known
+        self.later = Later()
         self.work.button.on_click(lambda _: self.preview())
         self.at.observe(self._follow, "value")
         self.state.watch(self._follow, *SHOWN)
-        self.state.watch(self._span, "begin", "end", "driving")
-        self._span()
+        self.state.watch(self._aside, *FIXED)  # before the slider moves, which would be followed
+        self.state.watch(self._span, "begin", "end")
+        self.state.watch(self._measure, "driving")
+        self._measure()
         second = widgets.HBox([self.reference, self.second], layout=ROW)
         self.children = [self.mode, self.strength, self.smooth, second, self.message, self.at, self.work, self.image]
 
@@ -63,29 +71,73 @@ class MotionPanel(Panel):
 
         def work(report: Report) -> str:
             while True:
-                wanted = self._wanted()
-                frames = self.seen.frame(self.at.value, report)
-                self.image.value, self.image.layout.display = png(np.hstack(frames)), None
-                self._previewed = wanted
-                if not self.live.value or wanted == self._wanted():  # it was changed meanwhile
-                    return line(self.words("preview said", seconds=f"{wanted[0]:.2f}"))
+                wanted, fixed = self._wanted(), self._fixed()
+                frames = self.seen.frame(wanted[0], report)
+                if fits := fixed == self._fixed():  # else it is of what was chosen before
+                    self.image.value, self.image.layout.display = png(np.hstack(frames)), None
+                    self._previewed = wanted
+                if fits and wanted == self._wanted():
+                    return self._said()
+                if not self.live.value:
+                    return self._stale()
 
         self.work.begin(work)
 
     def wait(self, seconds: float | None = None) -> None:
         self.work.wait(seconds)
+        self.later.wait(seconds)
 
     def _wanted(self) -> tuple:
         return self.at.value, *(getattr(self.state, name) for name in SHOWN)
 
+    def _fixed(self) -> tuple:
+        return tuple(getattr(self.state, name) for name in FIXED)
+
+    def _said(self) -> str:
+        return line(self.words("preview said", seconds=f"{self._previewed[0]:.2f}"))
+
+    def _stale(self) -> str:
+        return line(self.words("preview stale"))
+
     def _follow(self, _: Any = None) -> None:
-        if self.live.value and self._previewed and self._previewed != self._wanted():
+        if not self._previewed:
+            return
+        fits = self._previewed == self._wanted()
+        if self.live.value and not fits:
             self.preview()
+        elif not self.work.button.disabled:  # else it says so itself
+            self.work.message.value = self._said() if fits else self._stale()
+
+    def _aside(self) -> None:
+        """Take away a preview of what is not chosen any more."""
+        if self._previewed:
+            self._previewed, self.image.layout.display = (), "none"
+            self.work.message.value = self._stale()
+
+    def _measure(self) -> None:
+        """See how long the clip is, in a thread."""
+        self._clip = None
+        self._span()
+        self.later(self._measured)
+
+    def _measured(self) -> None:
+        path = self.state.driving
+        try:
+            clip = Clip.open(path) if path else None
+        except Exception:  # the panel of the clip says what is wrong
+            clip = None
+        if path == self.state.driving:
+            self._clip = clip
+            self._span()
 
     def _span(self) -> None:
-        """The times that can be previewed: those of the part that is used. An open end leaves a minute of it."""
-        begin = self.state.begin
-        end = begin + 60 if self.state.end is None else max(self.state.end, begin + self.at.step)
+        """The times that can be previewed: those of the part that is used, up to its last frame."""
+        begin, end = self.state.begin, self.state.end
+        if (clip := self._clip) is not None:
+            end = min(clip.seconds, clip.seconds if end is None else end) - float(1 / clip.fps)
+        elif end is None:
+            end = begin + UNKNOWN
+        end = max(end, begin + self.at.step)
         self.at.min, self.at.max = min(begin, self.at.max), end  # in an order that both allow
         self.at.min = begin
 

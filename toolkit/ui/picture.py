@@ -17,7 +17,7 @@ DRAWN_SIDE = 512
 
 
 class PicturePanel(SourcePanel):
-    """Choose a picture: a sample, a drawn character, an upload, or a file by its path (`state.picture`)."""
+    """Choose a picture: a sample, a drawn character, an upload, or a file by its path or address (`state.picture`)."""
 
     field = "picture"
     samples = ("picture.png", "anime.png", "group.png", "figure.png")
@@ -26,6 +26,9 @@ class PicturePanel(SourcePanel):
 
     def thumbnail(self, path: Path) -> np.ndarray:
         return media.read_picture(path)
+
+    def check(self, path: Path) -> None:
+        media.read_picture(path)
 
     def show(self, path: str) -> None:
         picture = media.read_picture(path)

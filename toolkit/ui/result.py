@@ -13,6 +13,7 @@ from ..clip import PLAYED, Clip
 from ..errors import InputError, OutputError
 from ..paths import results_folder
 from ..pipeline import animate
+from ..platform import here
 from ..progress import Report
 from .look import check_named
 from .panel import ROW, Panel
@@ -22,6 +23,7 @@ from .work import Work, line
 
 LAST = Path("studio.json")  # in the folder of results: the settings of the run that was begun last
 LINKED = 5_000_000  # bytes of a clip that goes into the page a second time, for the download
+TAKEN = ("colab", "kaggle", "jupyter")  # platforms that have a way of their own to take a file home
 
 
 class ResultPanel(Panel):
@@ -78,7 +80,7 @@ class ResultPanel(Panel):
             self.message.value = line(self.words("taken", name=Path(self.file.value).name))
 
     def _place(self) -> None:
-        """The clip, a link to take it home, and where it is."""
+        """The clip, a link to take it home (or how, where it is large), and where its settings are."""
         if self.clip is None:
             return
         shown = self.clip._repr_mimebundle_(language=self.words.language)
@@ -89,8 +91,11 @@ class ResultPanel(Panel):
 
     def _link(self) -> str:
         path = self.clip.path
-        if not path.is_file() or path.stat().st_size > LINKED:
+        if not path.is_file():
             return ""
+        if path.stat().st_size > LINKED:
+            how = self.words(f"taking {place if (place := here().name) in TAKEN else 'jupyter'}", path=repr(str(path)))
+            return line(self.words("taking it", path=path, size=f"{path.stat().st_size / 1e6:.0f}", how=how))
         data = base64.b64encode(path.read_bytes()).decode()
         kind, name = PLAYED.get(self.clip.codec, "application/octet-stream"), html.escape(path.name, quote=True)
         text = html.escape(self.words("download"))

@@ -1,4 +1,4 @@
-"""What the panels of picture and clip share: a gallery, characters drawn from a number, a small upload, a path."""
+"""What the panels of picture and clip share: a gallery, drawn characters, a small upload, a path or an address."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .. import media
 from ..paths import results_folder, sample, uploads_folder
 from ..platform import here
 from ..progress import Report
+from .address import fetch, is_address
 from .panel import NEAR, ROW, Panel, png
 from .receive import Receiver
 from .state import State
@@ -38,8 +39,13 @@ class SourcePanel(Panel):
     def __init__(self, state: State | None = None, words: Words | None = None) -> None:
         super().__init__(state, words)
         self.later, self._shelf = Later(), Later()
-        self.path = self.text("path", placeholder=self.samples[0])
-        self.bind(self.path, self.field)
+        self.fetching = Work(self.words, "fetch", "download", fetching=True)
+        self.fetching.button.layout.display = "none"
+        self.fetching.button.on_click(lambda _: self.fetch(named(self.path.value)))
+        self.path = self.text("path", placeholder=f"{self.samples[0]}, https://…")
+        self.path.observe(self._named, "value")
+        self._show_path()
+        self.state.watch(self._show_path, self.field)
         self.upload = widgets.FileUpload(accept=self.accept, multiple=False, layout={"width": "auto"})
         self.words.label(self.upload, "description", "upload", size=here().upload_limit // 1_000_000)
         self.upload.observe(self._uploaded, "value")
@@ -65,6 +71,7 @@ class SourcePanel(Panel):
             title,
             widgets.HBox(shelf, layout=ROW),
             self.path,
+            self.fetching,
             widgets.HBox([self.upload], layout=ROW),
             self.hint,
             self.work,
@@ -86,6 +93,7 @@ class SourcePanel(Panel):
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until what was begun is done."""
+        self.fetching.wait(seconds)
         self.work.wait(seconds)
         self.later.wait(seconds)
         self._shelf.wait(seconds)
@@ -94,6 +102,10 @@ class SourcePanel(Panel):
 
     def thumbnail(self, path: Path) -> np.ndarray:
         """A picture of the file, uint8 H x W x 3."""
+        raise NotImplementedError
+
+    def check(self, path: Path) -> None:
+        """InputError where a file that was fetched is not of the kind."""
         raise NotImplementedError
 
     def show(self, path: str) -> None:
@@ -108,13 +120,41 @@ class SourcePanel(Panel):
 
     def _look(self) -> None:
         with self.carding(self.trouble):
-            self.view.layout.display = None if (path := getattr(self.state, self.field)) else "none"
-            if path:
+            path = getattr(self.state, self.field)
+            self.view.layout.display = None if path and not is_address(path) else "none"
+            if self.view.layout.display is None:
                 try:
                     self.show(path)
                 except Exception:
                     self.view.layout.display = "none"
                     raise
+
+    def _show_path(self) -> None:
+        self.path.value = getattr(self.state, self.field)
+
+    def _named(self, _: object) -> None:
+        """A file is chosen; an address is fetched first."""
+        text = named(self.path.value)
+        self.fetching.button.layout.display = None if is_address(text) else "none"
+        if is_address(text):
+            self.fetch(text)
+            return
+        if not self.fetching.button.disabled:
+            self.fetching.message.value = ""
+        with self.carding():
+            setattr(self.state, self.field, self.path.value)
+
+    def fetch(self, address: str) -> bool:
+        """Fetch what is at an address, in a thread, and choose it, unless another file has been named meanwhile."""
+
+        def work(report: Report) -> str:
+            path = fetch(address, uploads_folder(), self.check, self.words, report)
+            said = line(self.words("uploaded", path=path, size=f"{path.stat().st_size / 1e6:.1f}"))
+            if named(self.path.value) == address:
+                setattr(self.state, self.field, str(path))
+            return said
+
+        return self.fetching.begin(work)
 
     def _take_sample(self, name: str) -> None:
         with self.carding():
@@ -160,6 +200,11 @@ class SourcePanel(Panel):
 def _fill(pictures: dict[str, widgets.Image], thumbnail: Callable[[Path], np.ndarray]) -> None:
     for name, image in pictures.items():
         image.value = png(media.fit(thumbnail(sample(name)), THUMBNAIL))
+
+
+def named(text: str) -> str:
+    """What was written, without the quotation marks and blanks that come along with a copied path."""
+    return text.strip().strip("\"'")
 
 
 def drawn_folder() -> Path:

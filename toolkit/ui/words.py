@@ -133,6 +133,10 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     "preview at": ("preview at (s)", "预览时刻（秒）"),
     "live": ("follow my changes", "随设置更新"),
     "preview said": ("picture, clip, result at {seconds} s", "图片、视频、结果，第 {seconds} 秒"),
+    "preview stale": (
+        "The preview was of other settings: press Preview to see these.",
+        "预览对应的是之前的设置：请点击“预览”查看现在的效果。",
+    ),
     # sound and output
     "title sound": ("Sound", "声音"),
     "sound": ("sound", "声音"),
@@ -211,6 +215,19 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     "title studio": ("Living Pictures", "会动的图片"),
     "language": ("language", "语言"),
     "download": ("Download", "下载"),
+    "taking it": ("The result is {path} ({size} MB). {how}", "结果在 {path}（{size} MB）。{how}"),
+    "taking jupyter": (
+        "To take it home: right-click it in the file list on the left, then Download.",
+        "下载方法：在左侧的文件列表中右键点击该文件，选择 Download（下载）。",
+    ),
+    "taking colab": (
+        "To take it home, run: from google.colab import files; files.download({path})",
+        "下载方法：运行 from google.colab import files; files.download({path})",
+    ),
+    "taking kaggle": (
+        "To take it home: find it under Output in the panel on the right, then ⋮ and Download.",
+        "下载方法：在右侧面板的 Output 中找到该文件，点击 ⋮，再选择 Download。",
+    ),
     "settings at": ("Its settings: {path}", "本次设置：{path}"),
     "settings file": ("settings", "设置文件"),
     "again": ("Take these settings", "使用这些设置"),

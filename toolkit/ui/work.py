@@ -14,6 +14,7 @@ import ipywidgets as widgets
 
 from ..errors import ToolkitError
 from ..progress import Report
+from ..zoo.catalogue import amount
 from .card import card
 from .words import Words
 
@@ -181,7 +182,9 @@ class Work(widgets.VBox):
             self._began = label, now, done
         _, since, first = self._began
         self.bar.value = min(100, 100 * done // total) if total else 0
-        far = f"{self.bar.value} %" if total else f"{done / 1e6:.1f} MB" if self._fetching else f"{done}"
+        far = f"{self.bar.value} %" if total else f"{done}"
+        if self._fetching and not total:  # a server that doesn't say how large it is
+            far = amount(done) if done else "…"
         text = f"{self.words.told(label)}: {far}"
         speed = (done - first) / (now - since) if now - since > 0.5 else 0
         if speed and self._fetching:

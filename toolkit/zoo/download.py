@@ -13,7 +13,7 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import CheckpointError, FetchError, OutputError
@@ -176,17 +176,27 @@ def _download(entry: Entry, file: File, show: Progress, timeout: float) -> None:
 def _receive(mirror: Mirror, file: File, part: Path, show: Progress, timeout: float) -> None:
     """All of a file from one mirror, asked again after short pauses as long as that may help."""
     show.start(f"{file.name} ({mirror})", file.size, unit="B", done=_size(part))
+
+    def once() -> None:
+        if mirror.kind in ("gdrive", "gdrive_folder"):
+            member = mirror.path if mirror.kind == "gdrive_folder" else ""
+            drive.receive(mirror.at, part, timeout, member, show.reach)
+        else:
+            url, headers = mirror.link(timeout, file.sha256, file.size)
+            transfer.receive(url, part, timeout, headers, show.reach)
+
+    persist(part, once)
+
+
+def persist(part: Path, receive: Callable[[], None]) -> None:
+    """Call `receive`, which goes on with the file `part`, again after short pauses as long as that may help. Raises
+    Failed.
+    """
     fruitless = 0
     while True:
         before = _size(part)
         try:
-            if mirror.kind in ("gdrive", "gdrive_folder"):
-                member = mirror.path if mirror.kind == "gdrive_folder" else ""
-                drive.receive(mirror.at, part, timeout, member, show.reach)
-            else:
-                url, headers = mirror.link(timeout, file.sha256, file.size)
-                transfer.receive(url, part, timeout, headers, show.reach)
-            return
+            return receive()
         except Failed as failed:
             fruitless = 0 if _size(part) >= before + GAIN else fruitless + 1
             if not failed.again or fruitless > len(PAUSES):
