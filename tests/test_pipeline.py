@@ -99,6 +99,16 @@ def test_the_mark_is_seen_in_every_frame_and_nowhere_else(files, tmp_path):
     assert not (tmp_path / "never.mp4").exists()
 
 
+def test_the_usual_mark_is_chinese_where_chinese_is_spoken(files, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setenv("TOOLKIT_LANG", "zh")
+    monkeypatch.setattr("toolkit.media.stamp.can_write", lambda text: True)
+    monkeypatch.setattr("toolkit.pipeline.stamp.Stamp", lambda text, *_: seen.append(text) or (lambda frame: frame))
+    how = {"output": tmp_path / "x.mp4", "trim": (0, 0.1), "progress": False}
+    toolkit.animate(files / "picture.png", files / "driver.mp4", mark=True, **how)
+    assert seen == ["AI 生成"]
+
+
 def test_the_best_reference_is_the_frame_in_the_pictures_pose(files):
     track = pipeline.Track(files / "picture.png", files / "own.mp4")
     track.prepare(pipeline.Progress(False))

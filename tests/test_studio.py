@@ -113,6 +113,17 @@ def test_a_mark_of_ones_own_is_offered_too():
     assert panel.state.arguments()["mark"] is False
 
 
+def test_in_chinese_the_mark_is_chinese_where_a_font_has_it(monkeypatch):
+    for module in ("toolkit.media.stamp", "toolkit.ui.output"):
+        monkeypatch.setattr(f"{module}.can_write", lambda text: True)
+    panel = OutputPanel(words=words.Words("zh"))
+    assert panel.mark.options[1] == ("AI 生成", "AI 生成")
+    panel.mark.value = "AI 生成"
+    panel.words.language = "en"
+    assert panel.mark.options[1] == ("made with AI", "made with AI")
+    assert panel.state.mark == panel.mark.value == "AI 生成"
+
+
 # -- settings --------------------------------------------------------------------------------------------------------
 
 

@@ -97,8 +97,8 @@ def animate(
         less in the result.
     paste: put the animated face back into the full picture, with a soft seam, in its colours and grain; the result is
         as large as the picture, or its longer side is `size`. What does not move keeps the picture's own pixels.
-    mark: True writes "made with AI" into a corner, where no face is; a text of your own instead. (That a machine made
-        it is in the file's metadata in any case.)
+    mark: True writes "made with AI" into a corner, where no face is ("AI 生成" where Chinese is spoken and a font here
+        can write it); a text of your own instead. (That a machine made it is in the file's metadata in any case.)
     device, precision: "auto" measures what is fastest; precision "fp32" gives the published numbers.
     Raises InputError, OutputError, CheckpointError or ConfigError, each naming the file or argument and the remedy.
     """
@@ -162,7 +162,7 @@ def render(
     )
     if sound not in (None, "driving"):
         media.check_sound(sound)
-    words = stamp.WORDS[0] if mark is True else mark
+    words = stamp.usual() if mark is True else mark
     if words:
         stamp.check_text(words)
 

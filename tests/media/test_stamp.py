@@ -5,7 +5,7 @@ import pytest
 
 from toolkit import errors, media
 from toolkit.media import letters
-from toolkit.media.stamp import WORDS, Stamp
+from toolkit.media.stamp import WORDS, Stamp, usual
 
 GREY = 128
 
@@ -84,3 +84,14 @@ def test_letters_that_no_font_has_are_refused():
     assert letters.can_write("made with AI: Zoë")
     with pytest.raises(errors.ConfigError, match="No font here has all letters"):
         Stamp("\U00013000", (64, 64))
+
+
+@pytest.mark.parametrize(
+    ("language", "fonts", "said"), [("en", True, WORDS[0]), ("zh", True, WORDS[1]), ("zh", False, WORDS[0])]
+)
+def test_the_usual_mark_is_of_the_language_as_far_as_there_are_letters(language, fonts, said, monkeypatch):
+    monkeypatch.setattr("toolkit.media.stamp.can_write", lambda text: fonts or text.isascii())
+    monkeypatch.setenv("TOOLKIT_LANG", language)
+    assert usual() == said
+    monkeypatch.setenv("TOOLKIT_LANG", "en")
+    assert usual(language) == said

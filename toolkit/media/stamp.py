@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ConfigError
+from ..platform import LANGUAGES
+from ..platform import language as in_force
 from .letters import can_write, font
 
-WORDS = ("made with AI", "AI 生成")  # the first is the usual one
+WORDS = ("made with AI", "AI 生成")  # in English, and in Chinese, for which there is not everywhere a font
 LETTERS, LEAST = 0.05, 10  # height of the letters: of the shorter side (as China's rules ask), and in pixels
 WIDEST = 0.9  # of the frame; longer words are smaller
 GROUND, INK, VEIL = 0.0, 255.0, 0.45  # white letters on a veil of black
@@ -54,6 +56,14 @@ class Stamp:
         part[..., :3] = colour
         marked[y : y + high, x : x + wide] = part.round().clip(0, 255).astype(np.uint8)
         return marked
+
+
+def usual(language: str | None = None) -> str:
+    """The usual words, in a language ("en" or "zh"; None: TOOLKIT_LANG's, else the platform's) if a font here can write
+    them, else in English.
+    """
+    said = dict(zip(LANGUAGES, WORDS))[language or in_force()]
+    return said if can_write(said) else WORDS[0]
 
 
 def check_text(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from ..media.letters import can_write
-from ..media.stamp import WORDS
+from ..media.stamp import WORDS, usual
 from .panel import LABELS, WIDE, Panel
 from .state import State
 from .words import Words
@@ -47,8 +47,9 @@ class OutputPanel(Panel):
             self.state.size = change["new"]
 
     def _marks(self) -> None:
-        """The usual words, as far as there is a font for them, and those that were asked for from Python."""
-        words = dict.fromkeys([*filter(can_write, WORDS), *filter(None, [self.state.mark])])
+        """The usual words, as far as there is a font for them, the language's own first; those asked for in Python."""
+        own = usual(self.words.language)
+        words = dict.fromkeys([own, *filter(can_write, WORDS), *filter(None, [self.state.mark])])
         self._silent = True
         self.mark.options = [(self.words("mark none"), ""), *((text, text) for text in words)]
         self.mark.value = self.state.mark
