@@ -2,15 +2,18 @@
 
     python notebooks/strip.py OUT.webp SHEET.png … --rows 0 2 6
 
-Each sheet has 8 rows and 6 columns of square pictures: picture, driver, truth, moved, kept, result (see
-`toolkit/training/drawn.py`). The strip has driver, picture and truth of the last sheet, then the result of each sheet,
-for the rows named. notebooks/pictures/from-nothing.webp was made with
+A sheet of a run on drawn heads (`sheet-*.png`, see `toolkit/training/sheets.py`) has a band of titles, then 8 rows of
+square pictures: source, driver, moved, result, truth, kept, motions. The strip has driver, source and truth of the last
+sheet, then the result of each sheet, for the rows named.
 
-    mini/sheet-0001000.png mini/sheet-0002000.png mini1/sheet-0002800.png deep1/sheet-0000200.png
-    deep1/sheet-0002400.png --rows 1 4 6
+notebooks/pictures/from-nothing.webp is such a strip. The one that is there was cut when sheets had neither titles nor
+marks, from two runs that are not in git: one from nothing by the first recipe (steps 1000, 2000, 2800), and the last
+stage of a later one (steps 200, 2400); rows 1, 4 and 6. This makes a new one, of one run of today's recipe; its sheets
+show pairs from the stage "copy" on:
 
-of the author's run folders, which are not in git: mini and mini1 are one run from nothing by the first recipe, deep1 is
-the last stage of a later one.
+    python -m toolkit train mini-fomm -o runs/mini-fomm
+    cd runs/mini-fomm && python ../../notebooks/strip.py ../../notebooks/pictures/from-nothing.webp \\
+        sheet-000{3200,5200,6800,7200,9600}.png --rows 1 4 6
 """
 
 from __future__ import annotations
@@ -21,14 +24,14 @@ from pathlib import Path
 
 from PIL import Image
 
-ROWS, COLUMNS = 8, 6
-PICTURE, DRIVER, TRUTH, RESULT = 0, 1, 2, 5
+ROWS = 8
+COLUMNS = ("source", "driver", "moved", "result", "truth", "kept", "motions")
 
 
 def strip(sheets: Sequence[Path], rows: Sequence[int], side: int = 128, gap: int = 4) -> Image.Image:
     """The pictures of one row each beside each other, `side` pixels large."""
     read = [Image.open(sheet).convert("RGB") for sheet in sheets]
-    shown = [(read[-1], DRIVER), (read[-1], PICTURE), (read[-1], TRUTH), *((sheet, RESULT) for sheet in read)]
+    shown = [(read[-1], name) for name in ("driver", "source", "truth")] + [(sheet, "result") for sheet in read]
     out = Image.new("RGB", (len(shown) * (side + gap) - gap, len(rows) * (side + gap) - gap), "white")
     for y, row in enumerate(rows):
         for x, (sheet, column) in enumerate(shown):
@@ -36,10 +39,12 @@ def strip(sheets: Sequence[Path], rows: Sequence[int], side: int = 128, gap: int
     return out
 
 
-def _cell(sheet: Image.Image, row: int, column: int, side: int) -> Image.Image:
-    gap = 4  # as in sheets.grid
-    large = (sheet.width - gap) // COLUMNS - gap
-    left, top = gap + column * (large + gap), gap + row * (large + gap)
+def _cell(sheet: Image.Image, row: int, column: str, side: int) -> Image.Image:
+    large = sheet.width // len(COLUMNS)
+    band = sheet.height - ROWS * large
+    if sheet.width % len(COLUMNS) or not 0 < band < large:
+        raise SystemExit(f"A sheet of {sheet.width} x {sheet.height} pixels has not {ROWS} rows of {len(COLUMNS)}.")
+    left, top = COLUMNS.index(column) * large, band + row * large
     return sheet.crop((left, top, left + large, top + large)).resize((side, side), Image.Resampling.LANCZOS)
 
 

@@ -205,6 +205,15 @@ def test_the_sample_picture_is_one(tmp_path):
     assert pixels.std() > 20
 
 
+def test_training_takes_a_device(tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr("toolkit.training.loop.Trainer.__init__", lambda *_, device=None, **__: seen.append(device))
+    monkeypatch.setattr("toolkit.training.loop.Trainer.run", lambda *_, **__: tmp_path / "model.safetensors")
+    for words in ([], ["--device", "cuda:1"]):
+        assert main(["train", "mini-fomm", "-o", str(tmp_path / "run"), *words]) == 0
+    assert seen == [None, "cuda:1"] and "model.safetensors" in capsys.readouterr().out
+
+
 def test_settings_of_a_recipe_are_numbers(tmp_path, capsys):
     """A run of no steps at all: it begins, ends and writes its file."""
     stages = [f"stages.{k}.steps=0" for k in range(len(Recipe.load("mini-fomm").stages))]

@@ -202,7 +202,7 @@ def _prepare(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     import toolkit
 
-    where = {"output": args.output, "resume": args.resume, "init": args.init, "data": args.data}
+    where = {"output": args.output, "resume": args.resume, "init": args.init, "data": args.data, "device": args.device}
     path = toolkit.train(args.recipe, **where, settings=args.set or ())
     from .training.processes import is_main
 
@@ -219,9 +219,13 @@ def _evaluate(args: argparse.Namespace) -> None:
     )
     if args.data is not None:
         protocol["progress"] = not args.quiet
+    if args.output is not None:  # now: measuring takes minutes
+        from .media import check_output
+
+        check_output(args.output, endings=(".json",))
     found = toolkit.evaluate(args.model, args.characters, args.sheet, data=args.data, device=args.device, **protocol)
     print(found)
-    if args.data is not None:
+    if args.data is not None or args.output is not None:
         print(f"\n{found.save(args.output)}")
 
 
@@ -490,6 +494,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", metavar="FOLDER", help="learn from clips: train/ and test/ (default: drawn heads)")
     sub.add_argument("--init", metavar="NAME|FILE|RUN", help="begin with these weights: mini-fomm, fomm-vox, …")
     sub.add_argument("--set", action="append", metavar="KEY=VALUE", help="change a setting of the recipe")
+    sub.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
 
     sub = command("evaluate", _evaluate, "Measure a model on held-out drawn characters, or on clips (--data).")
     sub.add_argument("model", nargs="?", default="mini-fomm", help="a name, file or run (default: %(default)s)")
@@ -508,7 +513,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--finder", choices=("auto", "perception", "face-alignment"), help="of the landmarks")
     sub.add_argument("--fid", action="store_true", help="also FID (needs Inception's weights, and many frames)")
     sub.add_argument("--frames", metavar="FOLDER", help="keep the results, a folder of lossless frames each")
-    sub.add_argument("-o", "--output", metavar="FILE", help="the figures as .json (default: a free name in results/)")
+    sub.add_argument(
+        "-o", "--output", metavar="FILE", help="the figures as .json (default, with --data: a free name in results/)"
+    )
     sub.add_argument("--device", default="cpu", help="cpu, cuda, … (default: %(default)s)")
     sub.add_argument("-q", "--quiet", action="store_true", help="no progress")
 

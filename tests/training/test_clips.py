@@ -100,6 +100,15 @@ def test_id_sampling_passes_over_identities(folder):
     assert {round((float(first) - 20) // 50) for first, _ in seen} == {0, 1, 2}, "all clips of the first"
 
 
+@pytest.mark.parametrize(("memory", "format"), [(1e-6, "clip"), (1.0, "clip"), (1e-6, "folder")])
+def test_more_clips_than_fit_into_memory_are_said(tmp_path, caplog, memory, format):
+    for number, part in enumerate(("train", "train", "test")):
+        (as_clip if format == "clip" else as_folder)(tmp_path / part / f"{number}.mp4", frames(10))
+    pairs(tmp_path, memory=memory).weigh(SIDE)
+    said = (memory < 1) and format == "clip"
+    assert ("--format png" in caplog.text and "clips.memory is 1e-06" in caplog.text) == said
+
+
 def test_a_fifth_is_for_testing_where_nothing_is_split(tmp_path):
     for number in range(10):
         as_folder(tmp_path / f"clip{number}", frames(10 * number, 2))
@@ -214,7 +223,7 @@ def test_resize_takes_the_nearest_pixel_and_windows_continue_edges():
 
 def test_epochs_are_counted_in_passes(folder):
     stage = {"name": "one", "epochs": 10, "repeats": 30, "batch": 8, "train": ["generator"], "milestones": [6, 9]}
-    table = {"name": "x", "task": "fomm", "model": {}, "stages": [stage, {**stage, "steps": 7}]}
+    table = {"name": "x", "task": "fomm", "model": {}, "stages": [stage, {**stage, "name": "two", "steps": 7}]}
     recipe = counted(Recipe.load(table, {"clips.folder": str(folder), "clips.id_sampling": True}))
     assert [stage.steps for stage in recipe.stages] == [10 * (2 * 30 // 8), 7]
     one = recipe.stages[0]

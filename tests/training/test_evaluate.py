@@ -1,18 +1,20 @@
 """The evaluation tells good from bad, and the shipped mini is good: its faces talk and blink."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 
 import toolkit
 from toolkit import metrics, puppets
+from toolkit.__main__ import main
 from toolkit.models.base import Animator, Info, Motion, Source
 from toolkit.models.perception import Perception
 from toolkit.paths import shipped
 from toolkit.training import regions
 from toolkit.training.data import HELD_OUT, draw
-from toolkit.training.evaluate import cases, evaluate, openness, reenact
+from toolkit.training.evaluate import REGIONS, Evaluation, cases, evaluate, openness, reenact
 
 MINI = shipped("checkpoints/mini/fomm.safetensors")
 
@@ -137,6 +139,22 @@ def test_the_perception_network_finds_landmarks_and_knows_characters_again():
     assert (out["landmarks"] - view.landmarks).norm(dim=-1).mean() * 64 < 4  # pixels at 128
     likeness = (out["identity"] @ out["identity"].T).fill_diagonal_(-2)
     assert (likeness.argmax(1) % 8 == torch.arange(16) % 8).float().mean() > 0.8
+
+
+def test_the_command_writes_the_figures_of_drawn_characters(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    kinds, row = ("same", "cross"), {"model": 1.0, "still": 2.0, "nearest": 3.0}
+    figures = {kind: dict.fromkeys(REGIONS, row) for kind in kinds}
+    result = Evaluation("tiny", 3, figures, {kind: {"eyes": 0.5, "mouth": 0.5} for kind in kinds})
+    monkeypatch.setattr(toolkit, "evaluate", lambda *_, **__: result)
+    for _ in range(2):  # its own file it replaces
+        assert main(["evaluate", "tiny", "-o", "found/x.json"]) == 0
+    assert capsys.readouterr().out.strip().endswith("x.json")
+    assert json.loads((tmp_path / "found" / "x.json").read_text())["l1"] == figures
+    (tmp_path / "mine.json").write_text("mine")
+    monkeypatch.setattr(toolkit, "evaluate", lambda *_, **__: pytest.fail("it was measured first"))
+    assert main(["evaluate", "tiny", "-o", "mine.json"]) == 2
+    assert (tmp_path / "mine.json").read_text() == "mine"
 
 
 def test_a_case_has_matching_rows():

@@ -71,6 +71,37 @@ def test_it_resumes_without_the_first_weights(first, data, tmp_path):
     assert noted["model"]["kp_detector"]["num_kp"] == 5 and noted["crop"] == "bust"
 
 
+@pytest.mark.parametrize("kind", ["own", "published", "without"])
+def test_a_discriminator_of_another_kind_begins_at_random(first, tmp_path, kind):
+    """As vox-adv goes on from vox: the one sees keypoints, the other doesn't (spec fomm, section 10)."""
+    (checkpoint,) = first.checkpoints()
+    if kind == "published":
+        checkpoint = toolkit.export(first.folder, tmp_path / "cpk.pth.tar", published=True)
+    elif kind == "without":
+        checkpoint = first.folder / "model.safetensors"
+    words, blind = [], {"model.discriminator.use_kp": kind == "without"}
+    table = Recipe.load(recipe("fomm", [whole("fomm", steps=1)]), blind)
+    run = Trainer(table, tmp_path / "run", "cpu", progress=False, listen=lambda news: words.append(news.text))
+    random = {key: value.clone() for key, value in run.task.modules["discriminator"].state_dict().items()}
+    run.begin_with(checkpoint)
+    ours = run.task.modules["discriminator"].state_dict()
+    assert all(ours[key].equal(value) for key, value in random.items())
+    kept = torch.load(first.checkpoints()[0], weights_only=True)["average"]
+    ours = run.task.modules["generator"].state_dict()["final.weight"]
+    torch.testing.assert_close(ours, kept["generator.final.weight"], rtol=1e-3, atol=1e-4)
+    run.run(init=checkpoint)
+    assert words[0] == f"{checkpoint} has no discriminator that fits: it begins at random."
+
+
+def test_a_discriminator_that_fits_is_taken(first, tmp_path):
+    run = Trainer(Recipe.load(recipe("fomm", [whole("fomm", steps=1)])), tmp_path / "run", "cpu", progress=False)
+    run.begin_with(first.checkpoints()[0])
+    kept = torch.load(first.checkpoints()[0], weights_only=True)["average"]
+    for key, value in run.task.modules["discriminator"].state_dict().items():
+        assert value.equal(kept[f"discriminator.{key}"])
+    assert not run.learner.notes
+
+
 def test_a_checkpoint_gives_its_averaged_weights(first):
     (checkpoint,) = first.checkpoints()
     with torch.no_grad():

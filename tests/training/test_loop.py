@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import toolkit
+from tests import small_task
 from toolkit.errors import CheckpointError, ConfigError, OutputError
 from toolkit.paths import shipped
-from toolkit.training import Recipe
+from toolkit.training import Recipe, checkpoints
 from toolkit.training.checkpoints import save_atomically
 from toolkit.training.learner import TrainingError, learning_rate
 from toolkit.training.loop import Trainer
@@ -168,17 +169,95 @@ def test_a_folder_with_a_run_is_not_overwritten(trainer):
 
 
 def test_interrupt_saves_and_exports(trainer):
+    """A real Ctrl-C in the middle of the third step."""
     run = trainer()
-    advance = run.advance
+    losses = run.task.losses
 
-    def interrupted():
-        if run.step == 3:
-            raise KeyboardInterrupt
-        return advance()
+    def interrupted(batch, stage):
+        if run.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return losses(batch, stage)
 
-    run.advance = interrupted
+    run.task.losses = interrupted
     assert run.run().is_file()
     assert run.checkpoints()[-1].name == "step-0000003.pt"
+
+
+def test_only_what_is_complete_goes_to_the_output(tmp_path, monkeypatch):
+    """The file that `toolkit.load` takes for the mini is not that of a training stopped after three steps."""
+    output = tmp_path / "shipped" / "mini.safetensors"
+
+    def listen(news):
+        if news.step == 3:
+            raise KeyboardInterrupt
+
+    small_task.trainer(monkeypatch, tmp_path / "run", listen, output=str(output)).run()
+    assert (tmp_path / "run" / "model.safetensors").is_file() and not output.exists()
+    small_task.trainer(monkeypatch, tmp_path / "run", output=str(output)).run(resume=True)
+    assert output.is_file()
+
+
+@pytest.mark.parametrize("what", ["weight", "average"])
+def test_nothing_is_saved_of_weights_that_are_no_numbers(tmp_path, monkeypatch, what):
+    """The losses are, all the time."""
+    run = small_task.trainer(monkeypatch, tmp_path / "run", checkpoint=2)
+    losses = run.task.losses
+
+    def spoiled(batch, stage):
+        found = losses(batch, stage)
+        if run.step == 3 and what == "weight":
+            run.task.modules["line"].bias.register_hook(lambda slope: slope * float("nan"))
+        elif run.step == 3:
+            run.average.state["line.bias"].fill_(float("inf"))
+        return found
+
+    run.task.losses = spoiled
+    with pytest.raises(TrainingError, match=r"no longer numbers after step 4 \(line\)") as error:
+        run.run()
+    assert "step-0000002.pt" in error.value.remedy
+    assert [path.name for path in run.checkpoints()] == ["step-0000002.pt"]
+
+
+def test_a_finished_run_that_is_resumed_keeps_its_optimisers(tmp_path, monkeypatch):
+    run = small_task.trainer(monkeypatch, tmp_path / "run")
+    run.run()
+    before = run.checkpoints()[-1].read_bytes()
+    small_task.trainer(monkeypatch, tmp_path / "run").run(resume=True)
+    assert run.checkpoints()[-1].read_bytes() == before
+    with pytest.warns(UserWarning, match="steps was 4, is 6"):
+        longer = small_task.trainer(monkeypatch, tmp_path / "run", steps=(3, 6))
+        longer.run(resume=True)
+    whole = small_task.trainer(monkeypatch, tmp_path / "whole", steps=(3, 6))
+    whole.run()
+    assert longer.history == whole.history[7:]
+
+
+def test_resume_without_a_checkpoint_says_so(tmp_path, monkeypatch):
+    words = []
+    run = small_task.trainer(monkeypatch, tmp_path / "run", lambda news: words.append(news.text))
+    run.run(resume=True)
+    assert run.step == 7 and words[0] == f"There is no checkpoint in {tmp_path / 'run'}: it begins anew."
+
+
+def test_the_recipe_is_written_whole_and_only_when_it_changes(tmp_path, monkeypatch):
+    run = small_task.trainer(monkeypatch, tmp_path / "run")
+    run.run()
+    file = run.folder / "recipe.json"
+    os.utime(file, (1, 1))
+    small_task.trainer(monkeypatch, tmp_path / "run").run(resume=True)
+    assert file.stat().st_mtime == 1
+    before = file.read_text()
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"recipe\.json could not be written.*No space left"):
+        checkpoints.begin(small_task.recipe(seed=9), run.folder)
+    assert file.read_text() == before and not list(run.folder.glob("*.part"))
+    blocked = small_task.trainer(monkeypatch, tmp_path / "run" / "recipe.json" / "run")
+    with pytest.raises(OutputError, match="can't be made"):
+        blocked.run()
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):

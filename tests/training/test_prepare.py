@@ -222,12 +222,13 @@ def test_what_is_dropped_is_counted_and_what_is_broken_is_named(tmp_path):
     as_clip(clips / "cut.mp4", still(8))
     whole = (clips / "cut.mp4").read_bytes()
     (clips / "cut.mp4").write_bytes(whole[: len(whole) // 8])
+    (clips / "lost.mp4").symlink_to(tmp_path / "a disk that is not there.mp4")
     report = prepare(clips, tmp_path / "data")
     assert report.dropped() == {SHORT: (2, 6), OUTSIDE: (1, 10)}
-    assert sorted(report.broken) == ["cut.mp4", "page.mp4", "uneven"]
+    assert sorted(report.broken) == ["cut.mp4", "lost.mp4", "page.mp4", "uneven"]
     assert chunks(tmp_path / "data") == [f"{part}/gone#gone#000004#000012.mp4" for part in ("test", "train")]
     told = str(report)
-    for word in ("too short", "leaves the picture", "page.mp4 is a web page", "cut.mp4", "fewer than 6 frames"):
+    for word in ("too short", "leaves the picture", "page.mp4 is a web page", "cut.mp4", "lost", "fewer than 6 frames"):
         assert word in told
     assert told.count("No face was found") == 1 and "nobody: outlines saw no face" in told
     assert [line["empty"] for line in report.clips if line["clip"] == "gone"] == [4] and "no face" in told

@@ -1,11 +1,14 @@
 """Recipes: what comes with the toolkit is sound, and mistakes are refused before they cost a night."""
 
+import json
+
 import pytest
 import torch
 
 from toolkit.errors import ConfigError
 from toolkit.training import Recipe, names
 from toolkit.training.loop import make_task
+from toolkit.training.recipe import differences, filled
 
 TINY = {"name": "tiny", "task": "fomm", "model": {}, "stages": [{"name": "one", "steps": 3, "train": ["generator"]}]}
 
@@ -64,6 +67,26 @@ def test_no_such_recipe(tmp_path):
         Recipe.load(broken)
 
 
+def test_differences_are_those_of_settings_that_only_one_has_too():
+    """A recipe stored by an older version lacks what is new and has what is gone: neither is a change."""
+    now = Recipe.load(TINY, {"stages.0.weights.pyramid": 1.0, "model.width": 3}).to_dict()
+    stored = json.loads(json.dumps(now))
+    del stored["stages"][0]["scaling"], stored["accumulate"], stored["clips"]
+    stored["gone"] = stored["stages"][0]["gone"] = 1
+    assert list(differences(filled(stored), filled(now))) == []
+    stored["accumulate"] = 2
+    stored["stages"][0]["weights"] = {"gradient": 2.0}
+    del stored["model"]["width"]
+    stored["stages"].append({"name": "more"})
+    assert list(differences(filled(stored), filled(now))) == [
+        "model.width was not set, is 3",
+        "stages.0.weights.gradient was 2.0, is not set",
+        "stages.0.weights.pyramid was not set, is 1.0",
+        "stages.1 was more, is not set",
+        "accumulate was 2, is 1",
+    ]
+
+
 def test_stage_of_a_step():
     recipe = Recipe.load(
         {**TINY, "stages": [{"name": "a", "steps": 2, "train": ["x"]}, {"name": "b", "steps": 3, "train": ["x"]}]}
@@ -96,6 +119,47 @@ SPECS = {  # size; per stage epochs, repeats, batch, milestones: the tables of t
     "tpsmm-ted-384": (384, (100, 150, 12, 70, 90), (30, 500, 256, 21, 26)),
     "tpsmm-mgif-256": (256, (100, 50, 28, 70, 90), (100, 50, 256, 71, 91)),
 }
+
+
+LOSSES = {  # all weights of the specifications, of the first stage
+    "fomm": {"perceptual": 10, "equivariance_value": 10, "equivariance_jacobian": 10},
+    "mraa": {"perceptual": 10, "equivariance_shift": 10, "equivariance_affine": 10},
+    "tpsmm": {"perceptual": 10, "equivariance_value": 10, "warp_loss": 10, "bg": 10},
+}
+ADVERSARY = {"generator_gan": 1, "feature_matching": 10, "discriminator_gan": 1}
+AVD = {"mraa": {"shift": 1, "affine": 1}, "tpsmm": {"shift": 1}}
+CLIPPED = {"kp_detector": 10, "dense_motion_network": 10, "bg_predictor": 10}
+DROPPED = {  # start, rise an epoch, most, until; and the epoch from which the background moves
+    "tpsmm-vox-256": ((0.1, 0.03, 0.3, 35), 10),
+    "tpsmm-taichi-256": ((0.0, 0.07, 0.7, 35), 0),
+    "tpsmm-ted-384": ((0.0, 0.05, 0.5, 35), 0),
+    "tpsmm-mgif-256": ((0.2, 0.05, 0.5, 35), None),  # it has no background predictor
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_published_numbers(name):
+    """Losses, learning rates, dropout, the background's beginning, clipped gradients, stretching."""
+    recipe = Recipe.load(name)
+    first, *later = recipe.stages
+    judged = recipe.task == "fomm" and any(what in name for what in ("fashion", "nemo", "mgif", "bair"))
+    assert first.weights == LOSSES[recipe.task] | (ADVERSARY if judged else {})
+    assert first.lr == {"": 2e-4} and first.schedule == "milestones" and first.warmup == 0
+    assert first.clip == (CLIPPED if recipe.task == "tpsmm" else {})
+    dropout, background = DROPPED.get(name, ((), 0))
+    assert first.dropout == pytest.approx(dropout)
+    assert background is None or first.background_from == background
+    for stage in later:
+        assert not (stage.clip or stage.dropout or stage.decay or stage.warmup)
+        if recipe.task == "fomm":  # the adversary's: at one rate to the end; of tai chi the detector stands still
+            assert stage.weights == LOSSES["fomm"] | ADVERSARY and stage.schedule == "constant"
+            frozen = {"generator": 2e-4, "discriminator": 2e-4, "kp_detector": 0.0}
+            assert stage.lr == (frozen if "taichi" in name else {"": 2e-4})
+        else:
+            assert stage.part == "avd" and stage.weights == AVD[recipe.task]
+            assert stage.lr == {"": 1e-3} and stage.schedule == "milestones" and stage.scaling == 0.25
+    assert all(stage.levels == ("1", "0.5", "0.25", "0.125") and not stage.cross for stage in recipe.stages)
+    assert (recipe.optimiser, recipe.precision, recipe.clip, recipe.accumulate) == ("adam", "fp32", 0, 1)
 
 
 @pytest.mark.parametrize("name", SPECS)

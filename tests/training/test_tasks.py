@@ -17,6 +17,7 @@ from toolkit.training import Recipe
 from toolkit.training.data import View
 from toolkit.training.drawn import to_grid
 from toolkit.training.loop import Trainer
+from toolkit.training.vgg import VGG19
 from toolkit.training.watch import read_log
 
 HOURGLASS = {"block_expansion": 4, "max_features": 16, "num_blocks": 2, "scale_factor": 0.25}
@@ -122,7 +123,7 @@ def test_learning_from_clips(family, clips, tmp_path):
     """All losses are there and move what they should; a run that was killed goes on as if it had not been; the result
     loads.
     """
-    more = {"dropout": [0.1, 0.1, 0.5, 1], "background_from": 1, "clip": {"kp_detector": 1.0}, "decay": 1e-4}
+    more = {"dropout": [0.1, 0.1, 0.5, 1], "background_from": 1, "clip": {PARTS[family][0]: 1.0}, "decay": 1e-4}
     stages = [whole(family, epochs=2, repeats=2, **more)]  # two epochs of two steps
     stages += [avd(steps=2)] if family != "fomm" else []
     settings = {"folder": str(clips), "id_sampling": True, "brightness": 0.1, "workers": 2}
@@ -260,6 +261,21 @@ def test_gradients_are_scaled_down_to_their_largest_entry(clips, tmp_path):
     }
     assert largest["kp_detector"] == pytest.approx(1e-3, rel=1e-2)
     assert largest["dense_motion_network"] > 1e-3
+
+
+def test_only_losses_that_weigh_are_computed(tmp_path, monkeypatch):
+    stage = {"name": "held", "steps": 1, "train": ["kp_detector"], "weights": {"equivariance_value": 1.0}}
+    run = trainer(recipe("fomm", [stage]), tmp_path / "run")
+    monkeypatch.setattr("toolkit.training.losses.equivariance_jacobian", None)
+    assert set(run.advance()) == {"equivariance_value", "total"}
+
+
+def test_vgg_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    seen = []
+    monkeypatch.setattr("toolkit.training.published.VGG19.load", lambda path: seen.append(path) or VGG19())
+    task = trainer(recipe("mraa", [whole("mraa", steps=1, levels=["1"])], vgg="~/vgg.pth"), tmp_path / "run").task
+    assert isinstance(task.features, VGG19) and seen == [tmp_path / "vgg.pth"]
 
 
 def test_resume_with_other_settings(clips, tmp_path):

@@ -178,6 +178,16 @@ def test_a_listener_stops_the_run_as_ctrl_c_does(tmp_path, monkeypatch):
     assert run.checkpoints()[-1].name == "step-0000005.pt" and words[-1].startswith("Stopped at step 5")
 
 
+def test_a_listener_that_stops_a_run_costs_nothing_of_the_step(tmp_path, monkeypatch):
+    def listen(news):
+        if news.step == 5:
+            raise KeyboardInterrupt
+
+    run = trainer(monkeypatch, tmp_path / "run", listen, measure=5)
+    run.run()
+    assert [row["step"] for row in read_log(run.folder) if "off" in row] == [5]
+
+
 def test_a_listener_that_fails_is_told_no_more(tmp_path, monkeypatch):
     told = []
 

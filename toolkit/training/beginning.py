@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
 from ..models import FAMILIES
@@ -51,6 +52,12 @@ def weights(path: Path) -> dict[str, dict[str, Tensor]]:
         name: {key: tensor for key, tensor in part.items() if not f".{key}".endswith(DERIVED)}
         for name, part in parts.items()
     }
+
+
+def fits(state: Mapping[str, Tensor], module: nn.Module) -> bool:
+    """Whether a state dict has a module's keys and shapes."""
+    shapes, wanted = ({key: value.shape for key, value in part.items()} for part in (state, module.state_dict()))
+    return shapes == wanted
 
 
 def begun(recipe: Recipe, init: str | Path | None, folder: Path | None = None) -> Recipe:

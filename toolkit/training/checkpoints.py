@@ -7,15 +7,15 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from ..errors import CheckpointError, OutputError
 from ..translations import translate
-from .recipe import Recipe, differences
+from .recipe import Recipe, differences, filled
 
 RECIPE, BEST = "recipe.json", "best.pt"
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, EOFError, AttributeError, TypeError, pickle.UnpicklingError)
@@ -40,17 +40,29 @@ def begin(recipe: Recipe, folder: Path) -> None:
     for part in folder.glob("*.part"):
         with contextlib.suppress(OSError):
             part.unlink()
-    (folder / RECIPE).write_text(json.dumps(recipe.to_dict(), indent=1), encoding="utf-8")
+    path, text = folder / RECIPE, json.dumps(recipe.to_dict(), indent=1)
+    with contextlib.suppress(OSError, ValueError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    _whole(path, lambda file: file.write(text.encode()))
+
+
+def make(folder: Path) -> None:
+    """Make a folder, and those above it. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} can't be made ({error.strerror}).", "Choose another folder.") from None
 
 
 def compare(recipe: Recipe, folder: Path, warn: bool = True) -> None:
     """Warn of settings that are not those of the run so far. Raises CheckpointError for another model."""
     path = folder / RECIPE
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = filled(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return
-    changed = list(differences(before, json.loads(json.dumps(recipe.to_dict()))))
+    changed = list(differences(before, filled(recipe.to_dict())))
     if other := [line for line in changed if line.startswith(("task", "model"))]:
         raise CheckpointError(f"{path} is of another model: {other[0]}.", "Give another folder to this one.")
     if changed and warn:
@@ -60,11 +72,16 @@ def compare(recipe: Recipe, folder: Path, warn: bool = True) -> None:
 
 
 def save_atomically(state: Any, path: Path) -> None:
-    """Write a checkpoint beside its place, then rename: a full disk or a kill leaves the last good file as it was."""
+    """Write a checkpoint so that a full disk or a kill leaves the last good file as it was."""
+    _whole(path, lambda file: torch.save(state, file))
+
+
+def _whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file beside its place, then rename."""
     part = path.with_name(path.name + ".part")
     try:
         with open(part, "wb") as file:
-            torch.save(state, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -73,7 +90,8 @@ def save_atomically(state: Any, path: Path) -> None:
             f"{path} could not be written: {error}.", "Make room on the disk; the last good checkpoint is untouched."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def first_sentence(error: Exception) -> str:

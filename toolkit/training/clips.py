@@ -9,14 +9,17 @@ are brought to the stage's, transparent parts are laid over white, and what cann
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import math
 import os
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +32,7 @@ from ..translations import translate
 from .augment import augmented
 from .data import Batch, View
 from .parts import WHOLE, Part
+from .processes import is_main
 from .recipe import Clips, Recipe, Stage
 
 Choice = Callable[[int], Sequence[int]]  # how many frames there are -> the numbers of those wanted
@@ -36,6 +40,7 @@ MOVING = (".mp4", ".mov", ".gif", ".webm", ".mkv", ".avi")  # the first three as
 STACKED = (".png", ".jpg", ".jpeg")
 LOG = logging.getLogger(__name__)  # what is left out or changed; Python's warnings are not made for threads
 AHEAD = 3  # batches that are being made while one is used
+PROBED = 16  # clips whose lengths stand for those of all
 
 
 def entries(folder: Path) -> list[Path]:
@@ -128,6 +133,18 @@ class Reader:
             wanted, rate = choose(media.expected_frames(info)), float(info.fps)
             return [self._single(info, i / rate, (i + 1) / rate, side) for i in wanted]
 
+    def count(self, path: Path) -> int:
+        """How many frames a clip, or a picture of several, has by its own account. Raises InputError."""
+        if path.suffix.lower() in STACKED:
+            width, height = _opened(path, lambda image: image.size)
+            return width // height
+        return media.expected_frames(self._probed(path)) or 0
+
+    def _probed(self, path: Path) -> media.ClipInfo:
+        if path not in self._infos:
+            self._infos[path] = media.probe(path)
+        return self._infos[path]
+
     def _decoded(self, path: Path, side: int) -> np.ndarray | None:
         """All frames of a clip, N x side x side x 3; None if they are too many to keep."""
         with self._lock:
@@ -137,9 +154,7 @@ class Reader:
         if path.suffix.lower() in STACKED:
             frames = self._unstacked(path, side)
         else:
-            if path not in self._infos:
-                self._infos[path] = media.probe(path)
-            info = self._infos[path]
+            info = self._probed(path)
             self._note(info.size, side, path)
             count = media.expected_frames(info)
             if count and count * side * side * 3 > self.memory / 4:
@@ -176,9 +191,15 @@ class Reader:
 
 def _picture(path: Path) -> np.ndarray:
     """A frame, uint8 H x W x 3. (`media.read_picture` silences warnings, which is not safe in threads.)"""
+    return _opened(
+        path, lambda image: media.flatten(np.array(image.convert("RGBA" if "A" in image.getbands() else "RGB")))
+    )
+
+
+def _opened(path: Path, look: Callable[[Image.Image], Any]) -> Any:
     try:
         with Image.open(path) as image:
-            return media.flatten(np.array(image.convert("RGBA" if "A" in image.getbands() else "RGB")))
+            return look(image)
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow raises for damaged files
         raise InputError(f"{path} cannot be read: {error}.") from None
 
@@ -224,6 +245,23 @@ class ClipPairs:
                 for future in self._coming.pop(key):
                     future.cancel()
         return self._batch([future.result() for future in self._coming.pop((step, size, rows, part))])
+
+    def weigh(self, size: int) -> None:
+        """Say where the clips are more than fits into memory when decoded: then most are decoded again at each use."""
+        files = [path for paths in self.items for path in paths if not path.is_dir()]
+        some = files[:: -(-len(files) // PROBED) or 1]
+        counts = []
+        for path in some:
+            with contextlib.suppress(ToolkitError, OSError, ValueError):  # it is named when it is drawn
+                counts.append(self.reader.count(path))
+        needed = len(files) * size * size * 3 * sum(counts) / max(1, len(counts)) / 1e9
+        if needed > self.clips.memory and is_main():
+            text = (
+                f"Decoded, the clips in {files[0].parent} take some {needed:.2g} GB, but clips.memory is "
+                f"{self.clips.memory:g}: most are decoded again at each use. Prepare them as folders of frames "
+                f"(prepare --format png), or give more memory (--set clips.memory={math.ceil(needed)})."
+            )
+            LOG.warning(translate(text))
 
     def close(self) -> None:
         """Make nothing more ahead; the threads end."""

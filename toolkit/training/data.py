@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import puppets
+from .checks import check_data
 from .parts import WHOLE, Part
 from .recipe import Data
 
@@ -98,10 +99,11 @@ def each_with_all(
 
 class Puppets:
     """Batches of puppets. `batch(step, …)` is a pure function of the seed and its arguments; the current chunk is
-    kept.
+    kept. Raises ConfigError for data or anchors that can't be drawn.
     """
 
     def __init__(self, data: Data, seed: int, device: torch.device | str = "cpu", anchors: Sequence[str] = ()) -> None:
+        check_data(data, anchors)
         self.data, self.seed, self.device, self.anchors = data, seed, torch.device(device), anchors
         self._key: tuple[int, int] | None = None
         self._chunk: View | None = None

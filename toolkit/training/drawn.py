@@ -52,6 +52,13 @@ class Drawn(Reenactment):
     # ------------------------------------------------------------------ the loop's side
 
     @property
+    def multiple(self) -> int:
+        return MAP if self.looks and self.draws else super().multiple
+
+    def fits(self, side: int) -> bool:
+        return side % MAP == 0 if self.looks and self.draws else super().fits(side)
+
+    @property
     def draws(self) -> bool:
         """Whether it learns from puppets."""
         return isinstance(self.data, Puppets)
@@ -114,7 +121,7 @@ class Drawn(Reenactment):
         total |= self._motions(out, found, batch, by_region, stage)
         if windows is not None:
             wanted, by_region = (x if x is None else windows.crop(x) for x in (wanted, by_region))
-            total |= self._painting(out, wanted, by_region, stage)
+            total |= self._painting(out, wanted, by_region, stage) if "painted" in out else {}
         total |= self._pictures(out["prediction"], wanted, by_region, stage)
         return total | self._published(out, found, wanted, batch.target.picture, stage)
 
@@ -209,10 +216,6 @@ class Drawn(Reenactment):
                 seen = distort(batch.driving.picture, torch.Generator().manual_seed(int(torch.randint(2**31, ()))))
                 out["taught"] = [(self.find(seen), batch.driving)]
             return out | self.background(batch, stage)
-        if stage.keypoints != "detector":
-            raise ConfigError(
-                f"Stage '{stage.name}' takes keypoints from '{stage.keypoints}'.", "Choose one of: true, detector."
-            )
         out = super().keypoints(batch, stage)
         if learns and "keypoints" in stage.weights:
             out["taught"] = [(out["source"], batch.source), (out["moving"], batch.driving)]

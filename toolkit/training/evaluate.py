@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .. import metrics, puppets
 from ..errors import ConfigError
+from ..media.files import SAVED, check_output
 from ..models.base import Animator
 from ..translations import translate
 from . import regions
@@ -52,7 +53,13 @@ class Evaluation:
         return row["model"] / row["still"]
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "about": SAVED}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figures as JSON. Raises OutputError for a file that the toolkit did not make."""
+        path = check_output(path, endings=(".json",))
+        path.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        return path
 
     def __str__(self) -> str:
         head = ("", "model", "not moving", "nearest pose", "model / not moving", "nearest / not moving")
@@ -241,8 +248,3 @@ def write_sheet(rows: list[list[Tensor]], path: Path, characters: int = 12, acro
     lines = [sum(chosen[i : i + across], []) for i in range(0, count, across)]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid(lines)).save(path)
-
-
-def save(evaluation: Evaluation, path: str | Path) -> None:
-    """Write the figures as JSON."""
-    Path(path).write_text(json.dumps(evaluation.to_dict(), indent=1), encoding="utf-8")

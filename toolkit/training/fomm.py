@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from . import losses as loss
 from .data import Batch, View
 from .drawn import Drawn
@@ -24,6 +25,20 @@ class FommTask(Drawn):
 
     def adversaries(self) -> dict[str, nn.Module]:
         return {"discriminator": self.animator.discriminator} if "discriminator" in self.animator.config else {}
+
+    def check(self, stage: Stage) -> None:
+        super().check(stage)
+        judged = bool(stage.weights.get("generator_gan"))
+        if judged and "discriminator" not in self.modules:
+            raise ConfigError(
+                f"Stage '{stage.name}' has the loss generator_gan.",
+                "Give the model a discriminator ([model.discriminator]), or leave the loss out.",
+            )
+        if "discriminator" in stage.train and not judged:
+            raise ConfigError(
+                f"Stage '{stage.name}' trains a discriminator that judges nothing.",
+                "Give it the loss generator_gan, or leave it out of train.",
+            )
 
     @property
     def network(self) -> Any:
@@ -48,13 +63,15 @@ class FommTask(Drawn):
                 real = disc(self.pyramid(wanted), kp)
                 total["feature_matching"] = loss.feature_matching(real, fake, weights["feature_matching"])
             self._step = {"pair": (prediction.detach(), wanted), "kp": kp}
-        if "equivariance_value" in weights or "equivariance_jacobian" in weights:
+        if not weights.keys().isdisjoint(("equivariance_value", "equivariance_jacobian")):
             transform = self.transform(len(frames))
             there = self.find(transform.transform_frame(frames, self.animator.align_corners))
-            value = loss.equivariance_value(driving["value"], transform, there["value"])
-            total["equivariance_value"] = weights.get("equivariance_value", 0.0) * value
-            jacobian = loss.equivariance_jacobian(driving["jacobian"], transform, there["value"], there["jacobian"])
-            total["equivariance_jacobian"] = weights.get("equivariance_jacobian", 0.0) * jacobian
+            if weight := weights.get("equivariance_value"):
+                value = loss.equivariance_value(driving["value"], transform, there["value"])
+                total["equivariance_value"] = weight * value
+            if weight := weights.get("equivariance_jacobian"):
+                turned = loss.equivariance_jacobian(driving["jacobian"], transform, there["value"], there["jacobian"])
+                total["equivariance_jacobian"] = weight * turned
         return total
 
     def adversary(self, batch: Batch, stage: Stage) -> Tensor | None:

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError
-from . import beginning, checkpoints
+from . import beginning, checkpoints, checks
 from .average import Average
 from .checkpoints import UNREADABLE, first_sentence
+from .interrupt import Interrupt
 from .learner import Learner, TrainingError
 from .processes import Processes
 from .recipe import Recipe, Stage
@@ -26,6 +27,7 @@ from .task import make_task
 from .watch import Listen, Watch
 
 MODEL = "model.safetensors"  # what a run exports, in its folder
+JUDGE = "discriminator"  # the module that a run may begin without
 
 
 class Trainer:
@@ -52,18 +54,26 @@ class Trainer:
         for module in self.task.modules.values():
             module.to(self.device, memory_format=memory)
             self.processes.share_norms(module)
+        for stage in recipe.stages:
+            if stage.steps:
+                checks.check_trained(stage, self.task.modules)
         self.learner = Learner(recipe, self.task, self.processes)
         self.average = Average(self.task.modules, recipe.ema)
-        self.step, self.stage_name = 0, ""
+        self.step, self.stage = 0, None  # steps done; the stage that was entered
+        self.saved = -1  # the step of the last checkpoint, written or read
         self.best: dict[str, Any] = {}  # stage, number and value of the best checkpoint
         self.history: list[dict[str, float]] = []  # losses of the steps of this session
 
     # ------------------------------------------------------------------ running
 
     def run(self, resume: bool = False, init: str | Path | None = None) -> Path:
-        """Train to the end of the recipe (or Ctrl-C); returns the exported file."""
-        main = self.processes.main
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Train to the end of the recipe, or until Ctrl-C: that ends it after its step. Returns the exported file. A
+        second Ctrl-C raises KeyboardInterrupt at once, and the last checkpoint is what is left.
+        """
+        main, notes = self.processes.main, self.learner.notes
+        checkpoints.make(self.folder)
+        if resume and not self.checkpoints():
+            notes.append(f"There is no checkpoint in {self.folder}: it begins anew.")
         if resume and self.checkpoints():
             checkpoints.compare(self.recipe, self.folder, warn=main)
             self.restore(self.checkpoints()[-1])
@@ -75,38 +85,42 @@ class Trainer:
         if main:
             checkpoints.begin(self.recipe, self.folder)
         watch = Watch(self.folder, self.recipe, self.step, show=self.progress, listen=self.listen, main=main)
-        try:
-            while self.step < self.recipe.steps and not self.processes.any(watch.stopping):
-                losses = self.advance()
-                self.history.append(losses)
-                while self.learner.notes:
-                    watch.say(self.learner.notes.pop(0))
-                watch.step(self.step, self.stage_name, losses)
-                if main:
+        with Interrupt(show=self.progress and main) as interrupt:
+            try:
+                while notes:
+                    watch.say(notes.pop(0))
+                while self.step < self.recipe.steps and not self.processes.any(watch.stopping or interrupt.asked):
+                    losses = self.advance()
+                    self.history.append(losses)
+                    while notes:
+                        watch.say(notes.pop(0))
+                    watch.step(self.step, self.stage_name, losses)
                     self._chores(watch)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            watch.close()
-            if close := getattr(self.task, "close", None):
-                close()
-        if self.step < self.recipe.steps:
-            watch.say(f"Stopped at step {self.step}; saving.")
-        if main:
-            self.save()
-            self.export()
-            if self.recipe.output:
-                target = Path(self.recipe.output)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._export(target)
-        if self.step == self.recipe.steps:  # not where one was interrupted: it would wait for ever
+            finally:
+                watch.close()
+                if close := getattr(self.task, "close", None):
+                    close()
+            if self.step < self.recipe.steps:
+                watch.say(f"Stopped at step {self.step}; saving.")
+            self._check_weights()
+            if main:
+                self._finish()
             self.processes.wait()
         return self.folder / MODEL
+
+    def _finish(self) -> None:
+        if self.saved != self.step:  # a checkpoint that was only read has its optimisers, this run has none
+            self.save()
+        self.export()
+        if self.recipe.output and self.step == self.recipe.steps:  # others load that file: only what is complete
+            target = Path(self.recipe.output)
+            checkpoints.make(target.parent)
+            self._export(target)
 
     def advance(self) -> dict[str, float]:
         """One step; returns the losses of its batch."""
         stage, within = self.recipe.at(self.step)
-        if stage.name != self.stage_name:
+        if stage is not self.stage:
             self._enter(stage, within)
         losses = self.learner.learn(stage, self.step)
         self._check(losses)
@@ -117,11 +131,7 @@ class Trainer:
 
     def _enter(self, stage: Stage, within: int) -> None:
         """Begin a stage: which modules learn, with fresh optimisers (unless this goes on within it)."""
-        self.stage_name = stage.name
-        unknown = [name for name in stage.train if name not in self.task.modules]
-        if unknown or not stage.train:
-            known = ", ".join(self.task.modules)
-            raise ConfigError(f"Stage '{stage.name}' trains {unknown or 'nothing'}.", f"Choose among: {known}.")
+        self.stage = stage
         for name, module in self.task.modules.items():
             module.requires_grad_(name in stage.train).train(name in stage.train)
             for part in module.modules() if stage.frozen_norms else ():
@@ -134,25 +144,45 @@ class Trainer:
         if all(map(math.isfinite, losses.values())):
             return
         bad = ", ".join(name for name, value in losses.items() if not math.isfinite(value) and name != "total")
+        raise TrainingError(f"The loss is no longer a number at step {self.step} ({bad}).", self._remedy())
+
+    def _check_weights(self) -> None:
+        """Raises TrainingError where weights or their averages are no numbers: a gradient can overflow while the losses
+        are as they should be, and nothing of that may be kept.
+        """
+        states = [(name, tensor) for name, m in self.task.modules.items() for tensor in m.state_dict().values()]
+        states += [(key.partition(".")[0], tensor) for key, tensor in self.average.state.items()]
+        states = [(name, tensor) for name, tensor in states if tensor.is_floating_point()]
+        good = torch.stack([tensor.isfinite().all() for _, tensor in states]).tolist()  # one wait for the device
+        if bad := sorted({name for (name, _), fine in zip(states, good, strict=True) if not fine}):
+            raise TrainingError(
+                f"Weights are no longer numbers after step {self.step} ({', '.join(bad)}): nothing was saved of them.",
+                self._remedy(),
+            )
+
+    def _remedy(self) -> str:
         good = self.checkpoints()
         last = f"The last good checkpoint is {good[-1]}." if good else "There is no checkpoint yet."
-        raise TrainingError(
-            f"The loss is no longer a number at step {self.step} ({bad}).",
-            f"{last} Resume from it with a lower learning rate.",
-        )
+        return f"{last} Resume from it with a lower learning rate."
 
     def _chores(self, watch: Watch) -> None:
         recipe, last = self.recipe, self.step == self.recipe.steps
-        if recipe.measure and (self.step % recipe.measure == 0 or last):
+        measure, sheet = (every and (self.step % every == 0 or last) for every in (recipe.measure, recipe.sheet))
+        save = recipe.checkpoint and self.step % recipe.checkpoint == 0
+        if measure or sheet or save:
+            self._check_weights()
+        if not self.processes.main:
+            return
+        if measure:
             with self.average.applied():
                 numbers = self.task.measure()
             watch.measured(numbers)
             self._keep_best(numbers)
-        if recipe.sheet and (self.step % recipe.sheet == 0 or last):
+        if sheet:
             with self.average.applied():
-                sheet = self.task.sheet()
-            watch.pictured(sheet)
-        if recipe.checkpoint and self.step % recipe.checkpoint == 0:
+                picture = self.task.sheet()
+            watch.pictured(picture)
+        if save:
             self.save()
             self.export()  # so that a run can be used while it goes on
 
@@ -169,13 +199,20 @@ class Trainer:
 
     # ------------------------------------------------------------------ files
 
+    @property
+    def stage_name(self) -> str:
+        """The stage that was entered; "" before the first step."""
+        return self.stage.name if self.stage else ""
+
     def checkpoints(self) -> list[Path]:
         """The run's checkpoints, oldest first."""
         return checkpoints.listed(self.folder)
 
     def save(self) -> Path:
         """Write a checkpoint; older ones beyond `keep` go."""
-        return checkpoints.save(self._state(), self.folder, self.recipe.keep)
+        path = checkpoints.save(self._state(), self.folder, self.recipe.keep)
+        self.saved = self.step
+        return path
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -196,7 +233,8 @@ class Trainer:
             self.learner.restore(state, within_stage=within > 0 and stage.name == state["stage"])
             self._adopt(state["modules"])
             self.average.state, self.average.counts = state["average"], state["averaged"]
-            self.best, self.step = state.get("best", {}), state["step"]
+            self.best = state.get("best", {})
+            self.step = self.saved = state["step"]
         except UNREADABLE as error:
             raise CheckpointError(
                 f"{path} cannot be resumed from: {first_sentence(error)}",
@@ -205,13 +243,16 @@ class Trainer:
 
     def begin_with(self, init: str | Path) -> None:
         """Start from trained weights: a name of the zoo, a run or its checkpoint (its averaged weights), or a file of
-        weights; see `beginning.find`.
+        weights; see `beginning.find`. A discriminator that it lacks, or that is of another kind, begins at random.
         """
         path = beginning.find(init, self.recipe.task)
         try:
             found, names = beginning.weights(path), self.task.modules
             if not any(name in found for name in names):
                 raise ValueError(f"it has no {' and no '.join(names)}")
+            if JUDGE in names and not beginning.fits(found.get(JUDGE, {}), names[JUDGE]):
+                found.pop(JUDGE, None)
+                self.learner.notes.append(f"{path} has no discriminator that fits: it begins at random.")
             self._adopt(found)
         except UNREADABLE as error:
             raise CheckpointError(

@@ -42,17 +42,18 @@ class MraaTask(Drawn):
     def objective(self, out: Mapping[str, Any], found: Found, frames: Tensor, stage: Stage) -> dict[str, Tensor]:
         """Equivariance of centres and, where regions have them, axes. Axes point either way: a half turn is none."""
         weights, total = stage.weights, {}
-        if "equivariance_shift" in weights or "equivariance_affine" in weights:
+        if not weights.keys().isdisjoint(("equivariance_shift", "equivariance_affine")):
             transform, driving = self.transform(len(frames)), found["driving"]
             there = self.find(transform.transform_frame(frames, self.animator.align_corners))
-            shift = loss.equivariance_value(driving["shift"], transform, there["shift"])
-            total["equivariance_shift"] = weights.get("equivariance_shift", 0.0) * shift
-            if "affine" in driving:
+            if weight := weights.get("equivariance_shift"):
+                shift = loss.equivariance_value(driving["shift"], transform, there["shift"])
+                total["equivariance_shift"] = weight * shift
+            if "affine" in driving and (weight := weights.get("equivariance_affine")):
                 either_way = self.animator.config["generator"]["revert_axis_swap"]
                 affine = loss.equivariance_jacobian(
                     driving["affine"], transform, there["shift"], there["affine"], either_way
                 )
-                total["equivariance_affine"] = weights.get("equivariance_affine", 0.0) * affine
+                total["equivariance_affine"] = weight * affine
         return total
 
     def parted(self, source: Mapping[str, Tensor], driving: Mapping[str, Tensor], factor: Tensor) -> dict[str, Tensor]:

@@ -15,12 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..models.perception import SIZE, Crops, Perception, boxes, decoded, middles, overlaps
+from . import checks
 from .data import HELD_OUT, Puppets, View, distort
 from .parts import WHOLE, Part
 from .recipe import Recipe, Stage
 from .scenes import SEEN, Painter, Scenes
 
+GRAIN = 16  # sides of scenes and of half of them are multiples of 8
 NEGATIVE = 0.25  # share of the aligner's crops that hold no face
 
 
@@ -43,6 +46,13 @@ class PerceptionTask:
         self.modules: dict[str, nn.Module] = dict(self.network.named_children())
         self.data = Puppets(recipe.data, recipe.seed, device)
         self.painter = Painter(recipe.data, recipe.seed)
+        for stage in recipe.stages:
+            checks.check_names("perception", stage, self.modules)
+            if stage.steps and stage.size % GRAIN:
+                raise ConfigError(
+                    f"Stage '{stage.name}' has pictures of {stage.size} pixels, which this model can't take.",
+                    f"Give a multiple of {GRAIN}.",
+                )
         self._held: tuple[View, Tensor] | None = None
         self._held_scenes: Scenes | None = None
 

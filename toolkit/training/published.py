@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..models import FAMILIES, build
 from ..models.base import Animator, Motion, Source
 from ..models.config import merged
@@ -22,6 +22,7 @@ from ..models.layers import ImagePyramid
 from ..models.motion import RandomTransform
 from ..models.perception import Perception
 from ..paths import shipped
+from . import checks
 from . import losses as loss
 from .data import Batch, Puppets
 from .parts import WHOLE, Part, per_row, rand
@@ -29,6 +30,7 @@ from .recipe import Recipe, Stage
 from .task import HALF
 from .vgg import VGG19
 
+VGG_LEAST = 16  # pixels of a side
 Found = dict[str, Any]  # {"source", "driving": a motion's tensors, "background": B x 3 x 3 where it moves}
 
 
@@ -66,13 +68,14 @@ class Reenactment:
             from .clips import ClipPairs  # and with it what reads pictures and clips
 
             self.data = ClipPairs(recipe.clips, recipe.seed, device)
+            self.data.weigh(max(stage.size for stage in recipe.stages))
         else:
             self.data = Puppets(recipe.data, recipe.seed, device, recipe.anchors)
         self.pyramid = ImagePyramid((1, 0.5, 0.25, 0.125)).to(device)
         self.stage = recipe.stages[0]
         self._features: nn.Module | None = None
         for stage in recipe.stages:
-            if stage.steps:
+            if stage.steps or stage.epochs:
                 self.check(stage)
 
     # ------------------------------------------------------------------ what a family says
@@ -109,12 +112,37 @@ class Reenactment:
 
     def check(self, stage: Stage) -> None:
         """Raises ConfigError for a stage that cannot work, before the first begins."""
-        if unknown := [name for name in stage.train if name not in self.modules]:
+        checks.check_names(self.family, stage, (*self.animator.parts, *self.animator.training_parts))
+        step = 2 ** len(self.network.down_blocks)
+        if not self.fits(stage.size) or stage.size % step:
             raise ConfigError(
-                f"Stage '{stage.name}' trains '{unknown[0]}'.", f"Choose among: {', '.join(self.modules)}."
+                f"Stage '{stage.name}' has pictures of {stage.size} pixels, which this model can't take.",
+                f"Give a multiple of {self.multiple}.",
+            )
+        for name in ("crop",) if stage.part == "copy" else ("window",):
+            if (side := getattr(stage, name)) % step:
+                raise ConfigError(f"Stage '{stage.name}': {name} can't be {side!r}.", f"Give a multiple of {step}.")
+        smallest = (stage.window or stage.size) * min(map(float, stage.levels), default=1.0)
+        if self.recipe.vgg and "perceptual" in stage.weights and smallest < VGG_LEAST:
+            raise ConfigError(
+                f"Stage '{stage.name}' has a perceptual loss of pictures of {smallest:g} pixels.",
+                f"Leave out the smaller of the levels: VGG-19 needs {VGG_LEAST}.",
             )
         if stage.part == "avd" and "avd_network" not in self.modules:
             raise ConfigError(f"Stage '{stage.name}' trains an AVD network.", "This model has none: leave it out.")
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of pictures must be multiples of."""
+        return self.animator.info.multiple
+
+    def fits(self, side: int) -> bool:
+        """Whether the networks take pictures with a side of so many pixels."""
+        try:
+            self.animator.fit(torch.empty(1, self.animator.info.channels, side, side, device="meta"))
+        except InputError:
+            return False
+        return side % self.multiple == 0
 
     def prepare(self, stage: Stage) -> None:
         """In the AVD stage the detector's batch norms keep using, and moving, batch statistics, as published."""
@@ -259,7 +287,7 @@ class Reenactment:
             if self.recipe.vgg:
                 from .. import zoo
 
-                file = Path(self.recipe.vgg)
+                file = Path(self.recipe.vgg).expanduser()
                 network: nn.Module = VGG19.load(file if file.suffix else zoo.fetch(self.recipe.vgg))
                 network.features.to(HALF.get(self.recipe.precision, torch.float32))  # else converted at each call
             elif (perception := shipped("checkpoints/mini/perception.safetensors")).is_file():

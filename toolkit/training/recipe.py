@@ -1,14 +1,15 @@
 """A recipe: everything that decides a training run, read from TOML and checked.
 
 A recipe names a task (what is trained), the model's configuration, and one or more stages that follow each other; with
-base = NAME it says only what differs from another. Unknown keys and wrong types are refused: a misspelt setting must
-not cost a night.
+base = NAME it says only what differs from another. Unknown keys and words, wrong types and numbers that can't be are
+refused (see `checks.py`): a misspelt setting must not cost a night.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import tomllib
 import types
 import typing
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from . import checks
 
 RECIPES = Path(__file__).parent / "recipes"
+NOTHING = "not set"  # in place of what only one of two recipes has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +81,10 @@ class Stage:
     painted: float = 0.12
     weights: dict[str, float] = dataclasses.field(default_factory=dict)
     regions: dict[str, float] = dataclasses.field(default_factory=dict)
-    levels: tuple[str, ...] = ("1", "0.5", "0.25", "0.125")
+    levels: tuple[str, ...] = checks.LEVELS
+
+    def __post_init__(self) -> None:
+        checks.check_stage(self)
 
     def progress(self, step: int) -> float:
         """How far the stage is at one of its steps: the number of the epoch, or the share that is done where it does
@@ -128,6 +134,9 @@ class Clips:
     hue: float = 0.0
     workers: int = 0
     memory: float = 2.0
+
+    def __post_init__(self) -> None:
+        checks.check_clips(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +190,9 @@ class Recipe:
     drawn: bool = False
     licence: str = ""
 
+    def __post_init__(self) -> None:
+        checks.check_recipe(self)
+
     @property
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
@@ -214,16 +226,39 @@ def names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
+def filled(value: Any, hint: Any = Recipe) -> Any:
+    """A recipe (or a part of it, by its type) that was stored as JSON, of an older version maybe: settings that it
+    lacks have their defaults, those that are no longer known are left out.
+    """
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        hints, fields = typing.get_type_hints(hint), dataclasses.fields(hint)
+        return {
+            field.name: filled(value[field.name] if field.name in value else _default(field), hints[field.name])
+            for field in fields
+            if field.name in value or not _required(field)
+        }
+    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+        return [filled(item, typing.get_args(hint)[0]) for item in value]
+    return value
+
+
 def differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
-    """What differs between two recipes as JSON, one line each; settings that only one of them knows do not count."""
+    """What differs between two recipes as JSON, one line each."""
     if isinstance(before, dict) and isinstance(now, dict):
-        for name in (name for name in before if name in now):
-            yield from differences(before[name], now[name], f"{key}.{name}".strip("."))
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for index, (old, new) in enumerate(zip(before, now)):
+        for name in {**before, **now}:
+            old, new = before.get(name, NOTHING), now.get(name, NOTHING)
+            yield from differences(old, new, f"{key}.{name}".strip("."))
+    elif isinstance(before, list) and isinstance(now, list) and _tables(before + now):
+        for index, (old, new) in enumerate(itertools.zip_longest(before, now, fillvalue=NOTHING)):
+            if NOTHING in (old, new):  # a stage more or less: its name is enough
+                old, new = (item.get("name", item) if isinstance(item, dict) else item for item in (old, new))
             yield from differences(old, new, f"{key}.{index}")
     elif before != now:
         yield f"{key} was {before}, is {now}"
+
+
+def _tables(items: list[Any]) -> bool:
+    return all(isinstance(item, dict) for item in items)
 
 
 def _read(recipe: str | Path) -> dict[str, Any]:
@@ -244,7 +279,7 @@ def _over(base: Any, table: Any) -> Any:
     """`base` with what `table` says instead; the first stage of one goes with the first of the other, and so on."""
     if isinstance(base, dict) and isinstance(table, dict):
         return base | {key: _over(base[key], value) if key in base else value for key, value in table.items()}
-    if isinstance(base, list) and isinstance(table, list) and all(isinstance(item, dict) for item in base + table):
+    if isinstance(base, list) and isinstance(table, list) and _tables(base + table):
         both = [_over(old, new) for old, new in zip(base, table)]
         return both + base[len(both) :] + table[len(both) :]
     return table
@@ -306,6 +341,11 @@ def _check(kind: type, table: Mapping[str, Any], where: str) -> Any:
 
 def _required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _default(field: dataclasses.Field) -> Any:
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -97,7 +98,11 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (_pictures(path) if path.is_dir() else [path]))
+    total = 0
+    for file in _pictures(path) if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):  # a link to nothing: reading it says so
+            total += file.stat().st_size
+    return total
 
 
 def _label(key: str, pattern: str | None) -> str:

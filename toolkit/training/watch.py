@@ -84,7 +84,7 @@ class Watch:
         self._said = self._looked = time.monotonic()
         self._drawn, self._cost, self._fresh = 0.0, 0.0, False
         self._board: Any = None
-        self._ended = False
+        self._asked = False
         if main:
             with self._sparing():
                 (folder / STOP).unlink(missing_ok=True)
@@ -141,8 +141,12 @@ class Watch:
 
     @property
     def stopping(self) -> bool:
-        """Whether somebody put a file named `stop` into the folder; looked up once a second."""
+        """Whether the listener raised KeyboardInterrupt, or somebody put a file named `stop` into the folder; looked up
+        once a second.
+        """
         now = time.monotonic()
+        if self._asked:
+            return True
         if not self.main or now - self._looked < LOOKED:
             return False
         self._looked = now
@@ -152,7 +156,6 @@ class Watch:
         """Write what is still to be written."""
         if not self.main:
             return
-        self._ended = True
         self._log_losses()
         self._draw(now=True)
         with self._sparing():
@@ -202,8 +205,7 @@ class Watch:
         try:
             self._listen(dataclasses.replace(self._news, **what))
         except KeyboardInterrupt:
-            if not self._ended:
-                raise
+            self._asked = True  # the step is done, but what follows it (a checkpoint, say) is not
         except Exception as error:  # a display that breaks must not cost the run
             text = f"The listener failed and is told no more: {type(error).__name__}: {error}."
             warnings.warn(translate(text), stacklevel=2)
