@@ -51,8 +51,9 @@ def train(
     device: None is the GPU if there is one. progress: print how far it is. listen: called with `watch.News` after each
         step; `toolkit.ui.TrainingView` listens.
 
-    Ctrl-C (in a notebook: stop) ends it after its step, with a checkpoint and the model. Raises ConfigError for what is
-    wrong with the recipe, InputError for clips, CheckpointError for weights, before the first step.
+    Ctrl-C (in a notebook: stop) ends it after its step, with a checkpoint and the model; a second one at once, without.
+    Raises ConfigError for what is wrong with the recipe, InputError for clips, CheckpointError for weights, before the
+    first step.
     """
     from .beginning import begun
     from .loop import Trainer
