@@ -74,6 +74,26 @@ def test_a_large_clip_is_shown_small_with_sound(tmp_path, monkeypatch):
     assert "big.mp4" in bundle["text/html"] and "preview" in bundle["text/html"]
 
 
+def test_a_long_clip_is_shown_shortened_and_fits(tmp_path, monkeypatch):
+    """Noise is the worst that there is: it does not fit at the smallest size either. Shown twice, it is made once."""
+    noise = np.random.default_rng(0).integers(0, 255, (60, 240, 240, 3), np.uint8)
+    tone = np.repeat(np.sin(np.arange(6 * 16000) / 5).astype(np.float32)[:, None], 2, 1)
+    with media.Writer(tmp_path / "long.mp4", 10, sound=(tone, 16000)) as writer:
+        writer.write(noise)
+    clip, tried, write = Clip.open(writer.path), [], Clip._write
+    monkeypatch.setattr(toolkit.clip, "EMBEDDED", 300_000)
+    monkeypatch.setattr(Clip, "_write", lambda *args, **options: tried.append(options) or write(*args, **options))
+    page = clip._repr_mimebundle_()["text/html"]
+    (tmp_path / "shown.mp4").write_bytes(embedded({"text/html": page})[1])
+    shown = media.probe(tmp_path / "shown.mp4")
+    assert (tmp_path / "shown.mp4").stat().st_size <= 300_000 and len(tried) <= 3
+    assert shown.has_sound and 1 <= shown.duration < 5 and min(shown.size) == 200
+    said = float(re.search(r"A small preview of the first ([\d.]+) s of", page)[1])
+    assert said == pytest.approx(shown.duration, abs=0.11)
+    assert clip._repr_mimebundle_()["text/html"] == page
+    assert len(tried) <= 3, "not made again"
+
+
 def test_what_browsers_do_not_play_is_converted(path, ffmpeg):
     ffmpeg("-i", path, "-c:v", "mpeg4", path.with_suffix(".avi"))
     kind, content = embedded(Clip.open(path.with_suffix(".avi"))._repr_mimebundle_())

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = [ROOT / "index.ipynb", *sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
 CHINESE = sorted((ROOT / "notebooks" / "zh").glob("*.ipynb"))
 MIME = {"video": "data:video/mp4;base64,", "png": "image/png", "sliders": "widget-view", "card": 'role="alert"'}
+SMALL = ("index", "00_setup", "03_animate")  # what people begin with, and send around: below 2 MB when it has run
 PROMISED = {  # what must be seen, and how often at least
     "index": {"sliders": 1},
     "00_setup": {"video": 1, "png": 1},
@@ -73,13 +74,17 @@ def test_it_runs_at_full_length(path, tmp_path, monkeypatch):
 
 
 def executed(path, folder, monkeypatch):
-    """Run a notebook in a folder -> all that its cells show, as one text. Raises what a cell raises."""
+    """Run a notebook in a folder -> all that its cells show, as one text. Raises what a cell raises. As a file, with
+    what its controls hold, it stays small.
+    """
     monkeypatch.setenv("TOOLKIT_ROOT", str(ROOT))
     monkeypatch.delenv("TOOLKIT_LANG", raising=False)  # the notebook says which
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
     outputs = [output for cell in code_of(notebook) for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
+    if path.stem in SMALL:
+        assert len(nbformat.writes(notebook).encode()) < 2_000_000
     return "\n".join(map(_text, outputs))
 
 

@@ -21,13 +21,15 @@ from .platform import INLINE
 from .translations import translate
 
 EMBEDDED = INLINE  # bytes
-PREVIEW = 60.0  # seconds shown of a larger clip
-PREVIEW_SIZES = (480, 320, 240)  # pixels of the shorter side, tried in turn until it is small enough
+PREVIEW = 20.0  # seconds shown of a larger clip, at most
+PREVIEW_SIDES = (480, 200)  # pixels of its shorter side: the most, and what it is shortened rather than made smaller
+PREVIEW_QUALITY = {"quality": 28, "sound_quality": 48}
+TRIES = 3  # until it is small enough; the second most often is
 PLAYED = {"h264": "video/mp4", "vp8": "video/webm", "vp9": "video/webm", "av1": "video/mp4"}  # by every browser
 KEPT = 4  # previews
 PICTURES = {"gif": "image/gif", "webp": "image/webp"}
 
-_previews: dict[tuple[str, int, int], bytes] = {}  # of a file as it is (path, time of change, size)
+_previews: dict[tuple[str, int, int], tuple[bytes, float]] = {}  # of a file as it is (path, time of change, size)
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,9 @@ class Clip:
         if kind and self.path.stat().st_size <= EMBEDDED:
             data = self.path.read_bytes()
         else:
-            data, kind = self._preview(), "video/mp4"
-            short = f"A small preview of the first {PREVIEW:.0f} s of {note}"
-            note = short if self.seconds > PREVIEW else f"A small preview of {note}"
+            (data, seconds), kind = self._preview(), "video/mp4"
+            short = f"A small preview of the first {seconds:.3g} s of {note}"
+            note = short if self.seconds > seconds else f"A small preview of {note}"
         url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
         shown = (
             f'<img src="{url}" width="{width}" style="max-width: 100%" alt="">'
@@ -128,9 +130,9 @@ class Clip:
         )
         return f"<div>{shown}<br><small>{html.escape(translate(note, language))}</small></div>"
 
-    def _preview(self) -> bytes:
-        """A copy small enough to live in a page, with sound; that of the last clips is kept, as it is shown again in
-        another language, or another cell.
+    def _preview(self) -> tuple[bytes, float]:
+        """A copy small enough to live in a page, with sound, and the seconds that it shows. That of the last
+        clips is kept, as it is shown again in another language, or another cell.
         """
         stat = self.path.stat()
         key = str(self.path.absolute()), stat.st_mtime_ns, stat.st_size
@@ -141,15 +143,22 @@ class Clip:
                 _previews.pop(old, None)
         return data
 
-    def _small(self) -> bytes:
+    def _small(self) -> tuple[bytes, float]:
+        largest, smallest = PREVIEW_SIDES
+        side, seconds = min(largest, *self.size), min(PREVIEW, self.seconds)
         with tempfile.TemporaryDirectory() as folder:
             small = Path(folder) / "preview.mp4"
-            for side in PREVIEW_SIZES:
-                height, width = (max(16, round(n * min(1, side / min(self.size)) / 2) * 2) for n in self.size)
-                self._write(small, fit=media.Fit((height, width)), trim=(0, PREVIEW), quality=28, overwrite=True)
-                if small.stat().st_size <= EMBEDDED:
+            for _ in range(TRIES):
+                height, width = (max(16, round(n * side / min(self.size) / 2) * 2) for n in self.size)
+                fit = media.Fit((height, width))
+                self._write(small, fit=fit, trim=(0, seconds), overwrite=True, **PREVIEW_QUALITY)
+                share = 0.9 * EMBEDDED / (size := small.stat().st_size)  # bytes go with pixels and seconds, nearly
+                if size <= EMBEDDED:
                     break
-            return small.read_bytes()
+                wanted = side * share**0.5
+                side = max(wanted, min(smallest, side))
+                seconds = min(seconds, max(1.0, seconds * (wanted / side) ** 2))
+            return small.read_bytes(), seconds
 
     def _write(
         self,

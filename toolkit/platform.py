@@ -22,7 +22,7 @@ from .errors import ConfigError, ToolkitError
 from .translations import translate
 
 LANGUAGES = ("en", "zh")
-INLINE = 1_000_000  # bytes of a clip in a page: a notebook with a few of them stays small enough to mail and to open
+INLINE = 500_000  # bytes of a clip in a page: a notebook with half a dozen of them stays below 2 MB
 UPLOAD = 10_000_000  # bytes of a file in an upload button; larger ones vanish before the kernel hears of them
 
 

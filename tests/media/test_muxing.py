@@ -136,6 +136,16 @@ def test_rates_and_kinds_of_waveforms(tmp_path):
             media.Writer(tmp_path / "b.mp4", 25, sound=(wave, 44100))
 
 
+def test_sound_takes_as_much_as_it_may(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.2, (2 * 48000, 2)).astype(np.float32)
+    sizes = []
+    for name, options in {"usual.mp4": {}, "small.mp4": {"sound_quality": 48}}.items():
+        with media.Writer(tmp_path / name, 25, sound=(noise, 48000), **options) as writer:
+            writer.write(np.zeros((50, 64, 64, 3), np.uint8))
+        sizes.append(writer.path.stat().st_size)
+    assert 1.6 < sizes[0] / sizes[1] < 2.2
+
+
 def test_a_stickers_sound_is_left_out(tmp_path, clips):
     with media.Writer(tmp_path / "a.gif", 25, sound=clips / "good.mp4") as writer:
         writer.write(FRAMES[:5])

@@ -46,6 +46,7 @@ class Writer:
     that the toolkit did not make. quality: x264's crf; 18 is visually clean, more is smaller.
     sound: a clip or sound file, or (waveform of samples [x channels], samples a second). sound_trim: (begin, end), the
     seconds of it to use. sound_offset: the second of the picture at which they begin. Sound and picture end together.
+    sound_quality: kbit/s of each channel.
 
     Afterwards `path`, `fps`, `frames`, `size` (height, width) and `has_sound` say what was written: .mp4 frames of odd
     size get one more row or column, .gif and .webp above 30 frames a second only every second (third, …) frame.
@@ -64,6 +65,7 @@ class Writer:
         sound_offset: float = 0.0,
         overwrite: bool = False,
         quality: int = 18,
+        sound_quality: int = 96,
     ) -> None:
         rate = as_rate(fps)
         if rate <= 0:
@@ -78,7 +80,7 @@ class Writer:
         self._sound = sound if self._kind == ".mp4" else None
         self._sound_info = check_sound(sound) if self._sound is not None else None
         self._sound_trim, self._sound_offset = sound_trim, sound_offset
-        self._overwrite, self._quality = overwrite, quality
+        self._overwrite, self._quality, self._sound_quality = overwrite, quality, sound_quality
         self._given = 0
         self._closed = False
         self._process: ffmpeg.Process | None = None
@@ -208,7 +210,7 @@ class Writer:
         info = self._sound_info
         channels, rate = min(info.channels, 2), str(info.rate if info.rate in AAC_RATES else 48000)
         raw = ["-f", "f32le", "-ar", str(info.rate), "-ac", str(channels), "-i", "pipe:0"]
-        aac = ["-c:a", "aac", "-b:a", f"{96 * channels}k", "-ar", rate]
+        aac = ["-c:a", "aac", "-b:a", f"{self._sound_quality * channels}k", "-ar", rate]
         coding = ["-map", "0:v", "-map", "1:a", "-c:v", "copy", *aac, *ABOUT]
         mux = ffmpeg.Process(
             [*ffmpeg.source(self._draft), *raw, *coding, "-movflags", "+faststart", ffmpeg.target(self._result)],
