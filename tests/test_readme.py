@@ -1,6 +1,7 @@
 """README.md and README.zh-CN.md say the same: section by section the same commands, names, links, figures, tables."""
 
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -27,8 +28,12 @@ def commands(body):
 
 
 def links(body):
-    """Where links and pictures lead, in order; a Chinese notebook counts as its English twin."""
-    found = [(kind, to.replace("notebooks/zh/", "notebooks/")) for kind, to in LINK.findall(body)]
+    """Where links and pictures lead, in order; a Chinese notebook or screenshot counts as its English twin."""
+    twins = (
+        (kind, to.replace("notebooks/zh/", "notebooks/").replace("-zh.webp", ".webp"))
+        for kind, to in LINK.findall(body)
+    )
+    found = list(twins)
     return [(kind, "" if to.startswith("#") or to in ("README.md", "README.zh-CN.md") else to) for kind, to in found]
 
 
@@ -72,6 +77,14 @@ def test_links_lead_somewhere(page):
             assert to[1:] in anchors, to
         elif not to.startswith("https://"):
             assert (ROOT / to).is_file(), to
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_start_page_opens_in_colab_from_the_repository(page):
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    owner = table["project"]["urls"]["Repository"].removeprefix("https://github.com/")
+    address = f"https://colab.research.google.com/github/{owner}/blob/main/index.ipynb"
+    assert f"]({address})" in page.read_text(encoding="utf-8")
 
 
 def test_what_is_looked_at_is_found(tmp_path):

@@ -74,9 +74,9 @@ def expanded(path: str | os.PathLike) -> Path:
         return Path(path)
 
 
-def brief(text: str) -> str:
+def brief(text: str, most: int = 60) -> str:
     """The beginning of a long text that somebody took for a path."""
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def check_output(path: str | os.PathLike, overwrite: bool = False, endings: Sequence[str] = CLIP_ENDINGS) -> Path:
@@ -90,7 +90,7 @@ def check_output(path: str | os.PathLike, overwrite: bool = False, endings: Sequ
         raise OutputError(f"{path} cannot be written: nobody has that home folder.", "Choose another folder.")
     if path.suffix.lower() not in endings:
         named = f"ends in {brief(path.suffix)}" if path.suffix else "has no ending"
-        raise OutputError(f"{brief(str(path))} {named}.", f"Let it end in {', '.join(endings)}.")
+        raise OutputError(f"{brief(str(path), 300)} {named}.", f"Let it end in {', '.join(endings)}.")
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder.", f"Add a file name, such as {path / ('result' + endings[0])}.")
