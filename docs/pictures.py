@@ -1,8 +1,10 @@
-"""Make the README's pictures again: python docs/pictures.py (about a minute).
+"""Make the README's pictures again: python docs/pictures.py (about a minute). Those of the studio are of browser tests:
+
+    TOOLKIT_SCREENSHOTS=shots python -m pytest tests/browser/test_studio_notebook.py && python docs/pictures.py shots
 
 docs/demo.webp: three seconds of picture, driver and result. docs/group.webp: a group photo that sings.
 docs/puppets.webp: a sheet of drawn heads. docs/figures.webp: figures that dance. docs/mini.webp: picture, driver, truth
-and result of held-out characters.
+and result of held-out characters. docs/studio.webp, docs/studio-zh.webp: the lower part of the studio, with a result.
 """
 
 import sys
@@ -72,7 +74,16 @@ def mini(characters: int = 8) -> None:
     media.write_picture(HERE / "mini.webp", small, overwrite=True, quality=88)
 
 
+def studio(shots: Path, height: int = 712) -> None:
+    """The panel from the strip of frames down, in both languages."""
+    for shot, name in (("studio-result", "studio"), ("studio-chinese", "studio-zh")):
+        picture = media.read_picture(shots / f"{shot}.png")
+        media.write_picture(HERE / f"{name}.webp", picture[-height:], overwrite=True, quality=88)
+
+
 if __name__ == "__main__":
+    if shots := sys.argv[1:]:
+        sys.exit(studio(Path(shots[0])))
     sheet()
     figures()
     mini()
