@@ -72,7 +72,9 @@ def previews() -> tuple[float, list[float]]:
     def at(seconds: float):
         return lambda: setattr(panel.at, "value", seconds)
 
-    return first, [timed(press) for k in range(1, RUNS + 1) for press in (strength(1 + k / 10), at(k / 2))]
+    return first, [
+        timed(press) for k in range(1, RUNS + 1) for press in (at(k / 2), strength(1 + k / 10))
+    ]  # strength last: it changes nothing in the reference frame
 
 
 def notebook(folder: Path) -> dict[str, float]:
