@@ -673,4 +673,6 @@ def test_a_guided_decoder_sees_what_is_hidden_and_where_keypoints_are():
 def test_a_guided_generator_needs_skips():
     with pytest.raises(ConfigError, match="needs skips"):
         small(generator=GUIDED | {"skips": False})
+    with pytest.raises(ConfigError, match="estimates occlusion"):
+        small(generator=GUIDED | {"estimate_occlusion_map": False})
     assert not any("guides" in key for key in build("fomm", "vox-256").state_dict())

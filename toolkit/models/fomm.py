@@ -18,65 +18,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ConfigError
 from .base import Animator, Config, Info, Motion, Source
 from .config import agreed, checked, count, frame_size, hourglass_of, parts_of, scale_of
+from .detector import KPDetector
 from .discriminator import MultiScaleDiscriminator
-from .layers import DenseMotion, Hourglass, WarpingGenerator, antialias, both
+from .layers import DenseMotion, WarpingGenerator
 from .motion import (
     Keypoints,
     apply,
-    expected_matrix,
-    expected_position,
     gaussians,
     inverse,
     product,
     shape_distance,
-    softmax_heatmap,
     transfer_keypoints,
 )
-
-
-class KPDetector(nn.Module):
-    """Pictures B x C x H x W -> keypoints {"value", "jacobian"}, float32."""
-
-    def __init__(
-        self,
-        num_kp: int,
-        block_expansion: int,
-        num_blocks: int,
-        max_features: int,
-        temperature: float = 0.1,
-        num_channels: int = 3,
-        estimate_jacobian: bool = False,
-        single_jacobian_map: bool = False,
-        scale_factor: float = 1,
-        pad: int = 0,
-    ) -> None:
-        super().__init__()
-        self.predictor = Hourglass(block_expansion, num_channels, num_blocks, max_features)
-        self.kp = nn.Conv2d(self.predictor.out_filters, num_kp, 7, padding=pad)
-        self.jacobian = None
-        if estimate_jacobian:
-            maps = 1 if single_jacobian_map else num_kp
-            self.jacobian = nn.Conv2d(self.predictor.out_filters, 4 * maps, 7, padding=pad)
-            nn.init.zeros_(self.jacobian.weight)
-            with torch.no_grad():
-                self.jacobian.bias.copy_(torch.tensor([1.0, 0, 0, 1] * maps))
-        self.down = antialias(num_channels, scale_factor)
-        self.temperature = temperature
-
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        features = self.predictor(self.down(pictures.to(self.kp.weight.dtype)))
-        logits, jacobian = both(features, self.kp, self.jacobian)
-        heatmap = softmax_heatmap(logits, self.temperature)  # 6 smaller than the features without padding
-        out = {"value": expected_position(heatmap)}
-        if jacobian is not None:
-            out["jacobian"] = expected_matrix(heatmap, jacobian)
-        return out
 
 
 class DenseMotionNetwork(DenseMotion):

@@ -393,8 +393,11 @@ class WarpingGenerator(nn.Module):
         guided: bool = False,
     ) -> None:
         super().__init__()
-        if guided and not (skips and flow):
-            raise ConfigError("A guided generator needs skips and a flow network.", "Set skips, or leave out guided.")
+        if guided and not (skips and flow and flow.occlusion):
+            raise ConfigError(
+                "A guided generator needs skips, and a flow network that estimates occlusion.",
+                "Set both, or leave out guided.",
+            )
         setattr(self, self.flow_network, flow)
         wide = widths(block_expansion, max_features, num_down_blocks)
         self.first = SameBlock(num_channels, wide[0], kernel=7)

@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
-from . import fomm
 from .base import Animator, Config, Info, Motion, Source
 from .config import agreed, checked, count, frame_size, hourglass_of, read, scale_of
+from .detector import KPDetector as HeatmapDetector
 from .layers import (
     Disentangler,
     DownBlock,
@@ -127,7 +127,7 @@ class KPDetector(nn.Module):
         if heatmaps is None:
             self.fg_encoder = ResNet18(num_channels, 2 * POINTS * num_tps)
         else:
-            self.heatmaps = fomm.KPDetector(num_kp=POINTS * num_tps, num_channels=num_channels, **heatmaps)
+            self.heatmaps = HeatmapDetector(num_kp=POINTS * num_tps, num_channels=num_channels, **heatmaps)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         if self.heatmaps is not None:
@@ -442,7 +442,7 @@ def sections(config: Config) -> dict[str, dict[str, Any]]:
     detector = out["kp_detector"]
     if detector["heatmaps"] is not None:
         given = {"num_kp": POINTS * detector["num_tps"], "num_channels": detector["num_channels"]}
-        found = checked(fomm.KPDetector, {**detector["heatmaps"], **given}, "kp_detector.heatmaps")
+        found = checked(HeatmapDetector, {**detector["heatmaps"], **given}, "kp_detector.heatmaps")
         detector["heatmaps"] = {name: value for name, value in found.items() if name not in given}
     return out
 
