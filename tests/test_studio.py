@@ -481,14 +481,17 @@ def test_beyond_a_minute_there_is_a_preview_too(monkeypatch, state):
 
 
 class Looks:
-    """In place of `Look`: a frame at once; `meanwhile` is called while it is made."""
+    """In place of `Look`: a frame at once; `meanwhile` is called while the clip is read for it."""
 
     def __init__(self, meanwhile=lambda: None):
-        self.meanwhile, self.times = meanwhile, []
+        self.meanwhile, self.times, self.ended = meanwhile, [], 0
 
     def frame(self, seconds, report):
         self.times.append(seconds)
+        report("reading the motion", 1, 2)
         self.meanwhile()
+        report("reading the motion", 2, 2)
+        self.ended += 1
         return [np.zeros((8, 8, 3), np.uint8)] * 3
 
 
@@ -512,6 +515,19 @@ def test_a_preview_of_what_was_chosen_before_is_taken_away(state, changes):
     assert "picture, clip, result" in panel.work.message.value
 
 
+def test_an_error_goes_with_its_cause(state):
+    crop, motion = CropPanel(state), MotionPanel(state)
+    state.picture, right = "nobody.png", state.picture
+    for panel, begin in ((crop, crop.work.button.click), (motion, motion.preview)):
+        begin()
+        panel.wait(60)
+        assert "nobody.png" in panel.work.message.value
+    state.picture = right
+    assert crop.work.message.value == motion.work.message.value == ""
+    crop.words.language = "zh"
+    assert crop.work.message.value == ""
+
+
 def test_a_preview_that_is_overtaken_is_not_shown(state):
     left = ["one.png"]
     looks = Looks(lambda: setattr(state, "picture", left.pop()) if left else None)
@@ -521,11 +537,14 @@ def test_a_preview_that_is_overtaken_is_not_shown(state):
     panel.wait(60)
     assert panel.image.layout.display == "none"
     assert "was of other settings" in panel.work.message.value
+    assert looks.ended == 0, "reading for it does not go on"
     left.append("two.png")
     panel.live.value = True
     panel.preview()
     panel.wait(60)
-    assert len(looks.times) == 3, "it is made anew"
+    assert len(looks.times) == 2, "what may take long is not begun by itself"
+    panel.preview()
+    panel.wait(60)
     assert panel.image.layout.display is None
     panel.live.value = False
     state.strength = 1.5

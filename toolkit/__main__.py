@@ -204,10 +204,11 @@ def _train(args: argparse.Namespace) -> None:
 
     where = {"output": args.output, "resume": args.resume, "init": args.init, "data": args.data, "device": args.device}
     path = toolkit.train(args.recipe, **where, settings=args.set or ())
-    from .training.processes import is_main
+    from .training.processes import is_main, leave
 
     if is_main():
         print(path)
+    leave()
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -286,6 +286,8 @@ def changed(**sections_):
         (changed(dense_motion={"scale_factor": 0.3}), "multi_mask.*scale_factor 0.3"),
         (changed(dense_motion={"num_blocks": 1}), "multi_mask.*1 blocks"),
         (changed(generator={"num_down_blocks": 2}), "num_down_blocks 2"),
+        (changed(generator={"guided": True}), "one mask, not four"),
+        (changed(generator={"num_bottleneck_blocks": 1}), "no bottleneck blocks"),
         ({key: part for key, part in SMALL.items() if key != "generator_params"}, "inpainting_network.*lacks"),
         ({**TPSMM.sections(SMALL), "avd_network": {"num_tps": 5}}, "num_tps.*differs"),
         ({**SMALL, "inpaint_params": {}}, "inpaint_params"),
@@ -380,7 +382,7 @@ VARIANTS = {
     "as the mini": (
         changed(
             common={"multi_mask": False, "bg": False},
-            generator={"num_down_blocks": 3},
+            generator={"num_down_blocks": 3, "guided": True, "num_bottleneck_blocks": 2},
             dense_motion={"finer": 2},
         )
         | {
@@ -438,10 +440,24 @@ def test_variant(variant):
     assert (single - driving["value"]).abs().max() < 1e-5
 
     folded = fold_norms(copy.deepcopy(animator))
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
+    norms = [name for name, part in folded.named_modules() if isinstance(part, nn.BatchNorm2d)]
+    assert all(name.startswith("inpainting_network.bottleneck") and name.endswith("norm1") for name in norms)
     assert (folded.motion(frames)["value"] - driving["value"]).abs().max() < 1e-4
     assert (folded.motion(frames, source=source)["background"] - beside["background"]).abs().max() < 1e-4
     assert (folded.render(folded.encode(picture), moved) - rendered).abs().max() < 2e-3
+
+
+def test_a_guided_generator_stands_in():
+    """It is told of the driver's keypoints, and its whole is the same as its parts."""
+    animator = small("as the mini")
+    picture, frame = pictures(64, 64, 0.0, 0.6).split(1)
+    source, network = animator.encode(picture), animator.inpainting_network
+    found = {"value": animator.motion(frame)["value"]}
+    moved = animator.dense_motion_network(source["small"], found, source.motion.tensors)
+    prediction = network.decode(source.tensors, moved)
+    assert torch.equal(network(picture, moved)["prediction"], prediction)
+    elsewhere = network.decode(source.tensors, {**moved, "points": moved["points"] + 0.2})
+    assert (elsewhere - prediction).abs().max() > 1e-3
 
 
 def test_gradients_and_dropout():

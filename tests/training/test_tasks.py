@@ -173,35 +173,47 @@ def test_learning_from_puppets(family, tmp_path):
     assert toolkit.load(run.folder / "model.safetensors").info.drawn
 
 
-@pytest.mark.parametrize("family", ["fomm", "mraa"])
+GUIDED = {
+    "fomm": MODELS["fomm"] | {"generator": MODELS["fomm"]["generator"] | {"skips": True, "guided": True}},
+    "mraa": MODELS["mraa"] | {"generator": MODELS["mraa"]["generator"] | {"guided": True}},
+    "tpsmm": {
+        "common_params": {"num_tps": 1, "num_channels": 3},
+        "kp_detector": {"heatmaps": HOURGLASS},
+        "generator_params": {**DECODER, "guided": True},
+        "dense_motion_params": HOURGLASS,
+    },
+}
+
+
+@pytest.mark.parametrize("family", ["fomm", "mraa", "tpsmm"])
 def test_the_decoder_alone_learns_to_paint(family, tmp_path):
     """Encoder and flow stay, norms and all; the occlusion head learns to choose; then the whole goes on."""
-    generator = MODELS[family]["generator"] | {"skips": True, "guided": True}
     weights = {"pyramid": 1.0, "painting": 1.0, "choosing": 1.0, "perceptual": 1.0}
-    stage = {"train": ["generator"], "window": 32, "cross": 0.5, "levels": ["0.5"], "weights": weights, "steps": 1}
+    learning = ["dense_motion_network", "inpainting_network"] if family == "tpsmm" else ["generator"]
+    stage = {"train": learning, "window": 32, "cross": 0.5, "levels": ["0.5"], "weights": weights, "steps": 1}
     stages = [{**stage, "name": "paint", "part": "paint"}, {**stage, "name": "whole"}]
-    table = recipe(family, stages, model=MODELS[family] | {"generator": generator})
-    run = trainer(table, tmp_path / "run")
+    run = trainer(recipe(family, stages, model=GUIDED[family]), tmp_path / "run")
+    networks = {"": run.task.network, "flow.": run.task.flow}
 
     def now():
-        weights = network.state_dict().items()
+        weights = {before + name: x for before, part in networks.items() for name, x in part.state_dict().items()}
         return {
-            name: tensor.clone() for name, tensor in weights if ".down." not in name
+            name: tensor.clone() for name, tensor in weights.items() if "down.weight" not in name and name not in inside
         }  # that one follows from the size
 
     def changed(before):
         return {name for name, tensor in now().items() if not tensor.equal(before[name])}
 
-    network = run.task.network
+    own = f"{getattr(run.task.network, 'flow_network', '')}."  # fomm's and mraa's is within the generator
+    inside = {name for name in run.task.network.state_dict() if name.startswith(own)}
     before = now()
     losses = run.advance()
     assert set(losses) == {*weights, "total"} and all(math.isfinite(value) for value in losses.values())
-    flow = network.flow_network
-    learned = {name.removeprefix(f"{flow}.").split(".")[0] for name in changed(before)}
+    learned = {name.removeprefix("flow.").split(".")[0] for name in changed(before)}
     assert learned == {"occlusion", "bottleneck", "up_blocks", "final", "guides"}
     before = now()
     run.advance()
-    assert any(name.startswith(f"{flow}.hourglass") for name in changed(before))
+    assert any(name.startswith("flow.hourglass") for name in changed(before))
     with pytest.raises(ConfigError, match="'paint' looks at what is painted"):
         trainer(recipe(family, [{**stages[0], "window": 0}]), tmp_path / "whole")
 

@@ -282,6 +282,11 @@ class DenseMotion(nn.Module):
 
     places = "value"  # the motion's tensor B x K x 2 of where things are
 
+    @property
+    def scores(self) -> nn.Conv2d:
+        """What tells which motion wins, whatever its published name."""
+        return self.mask
+
     def spots(self, motion: Mapping[str, Tensor], height: int, width: int) -> Tensor:
         """Where the local motions act: B x K x height x width."""
         raise NotImplementedError
@@ -374,6 +379,7 @@ class WarpingGenerator(nn.Module):
     guided (with skips; False in all that was published): the decoder sees all that was warped, also what the mask
     hides, and below full size a spot at each of the driver's keypoints, as Monkey-Net's does; in the end it mends the
     mask, which only says how much of the warped picture stays. So it can paint an eye half shut where no flow shuts it.
+    points: how many keypoints it is told, where the flow network is not its own (flow: None).
     A subclass names its flow network as the published files do.
     """
 
@@ -391,9 +397,10 @@ class WarpingGenerator(nn.Module):
         skips: bool = False,
         resize_corners: bool = False,
         guided: bool = False,
+        points: int = 0,
     ) -> None:
         super().__init__()
-        if guided and not (skips and flow and flow.occlusion):
+        if guided and not (skips and (flow.occlusion if flow else points)):
             raise ConfigError(
                 "A guided generator needs skips, and a flow network that estimates occlusion.",
                 "Set both, or leave out guided.",
@@ -409,7 +416,8 @@ class WarpingGenerator(nn.Module):
         self.final = nn.Conv2d(wide[0], num_channels + guided, 7, padding=3)
         self.guides = None
         if guided:  # none at full size, where it would be dear
-            self.guides = nn.ModuleList(nn.Conv2d(flow.count, width, 3, padding=1) for width in wide[1:])
+            points = flow.count if flow else points
+            self.guides = nn.ModuleList(nn.Conv2d(points, width, 3, padding=1) for width in wide[1:])
         self.align_corners = align_corners
         self.resize_corners = resize_corners
         self.skips = skips
@@ -448,7 +456,7 @@ class WarpingGenerator(nn.Module):
 
     def deformation(self, moved: Mapping[str, Tensor]) -> Deformation:
         """`move`'s output, ready to be applied."""
-        masks = [moved["occlusion_map"]] if "occlusion_map" in moved else []
+        masks = moved.get("occlusion_maps", [moved["occlusion_map"]] if "occlusion_map" in moved else [])
         points = None if self.guides is None else moved["points"]
         return Deformation(moved.get("deformation"), masks, self.align_corners, self.resize_corners, points)
 

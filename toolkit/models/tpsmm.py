@@ -34,6 +34,7 @@ from .layers import (
     ResBlock,
     SameBlock,
     UpBlock,
+    WarpingGenerator,
     antialias,
     folded,
     instance_norm,
@@ -235,6 +236,11 @@ class DenseMotionNetwork(nn.Module):
         self.align_corners = align_corners
         self.finer = finer
 
+    @property
+    def scores(self) -> nn.Conv2d:
+        """What tells which motion wins (see `layers.DenseMotion`)."""
+        return self.maps
+
     def forward(
         self,
         small: Tensor,
@@ -248,9 +254,9 @@ class DenseMotionNetwork(nn.Module):
         background: B x 3 x 3, or None where it stands still. dropout (training): the share of splines left out at
         random; uniform: the numbers in 0..1 that decide, B x (K+1), drawn if None.
 
-        Returns sparse_deformed B x (K+1) x C x h x w, contribution B x (K+1) x h x w and deformation B x h x w x 2 (h
-        and w times `finer`), and occlusion_maps, a list of B x 1 x … from coarse to fine: H/8, H/4, H/2, H, or one as
-        large as contribution.
+        Returns points B x 5K x 2 (the driver's), sparse_deformed B x (K+1) x C x h x w; contribution B x (K+1) x h x w
+        and deformation B x h x w x 2 (h and w times `finer`); and occlusion_maps, a list of B x 1 x … from coarse to
+        fine: H/8, H/4, H/2, H, or one as large as contribution.
         """
         height, width = small.shape[2:]
         motions = self.motions(driving, source, height, width, background)
@@ -275,6 +281,7 @@ class DenseMotionNetwork(nn.Module):
         if len(hidden) == 1:
             hidden = [resize(hidden[0], *logits.shape[2:], True)]
         return {
+            "points": driving["value"],
             "sparse_deformed": warped,
             "contribution": contribution,
             "deformation": (contribution[..., None] * motions).sum(1),
@@ -386,13 +393,47 @@ class InpaintingNetwork(nn.Module):
         return {**moved, "deformed": deformed, "prediction": self.decode(self.encode(source), moved)}
 
 
+class GuidedGenerator(WarpingGenerator):
+    """FOMM's guided generator in the inpainting network's place (see `inpainting`)."""
+
+    def forward(self, source: Tensor, moved: Mapping[str, Any]) -> dict[str, Any]:
+        """See `InpaintingNetwork.forward`."""
+        return InpaintingNetwork.forward(self, source, moved)
+
+
+def inpainting(
+    block_expansion: int,
+    max_features: int,
+    num_down_blocks: int,
+    num_channels: int = 3,
+    multi_mask: bool = False,
+    align_corners: bool = True,
+    guided: bool = False,
+    num_bottleneck_blocks: int = 0,
+    points: int = 0,
+) -> InpaintingNetwork | GuidedGenerator:
+    """The inpainting network. guided (False in all that was published): FOMM's guided generator, which has
+    num_bottleneck_blocks and is told of so many points, stands in for it.
+    """
+    if guided:
+        if multi_mask:
+            raise ConfigError("A guided generator mends one mask, not four.", "Set multi_mask to false, or guided.")
+        sizes = num_channels, block_expansion, max_features, num_down_blocks, num_bottleneck_blocks
+        return GuidedGenerator(None, *sizes, align_corners, skips=True, resize_corners=True, guided=True, points=points)
+    if num_bottleneck_blocks:
+        raise ConfigError(
+            "The published inpainting network has no bottleneck blocks.", "Leave them out, or set guided."
+        )
+    return InpaintingNetwork(block_expansion, max_features, num_down_blocks, num_channels, multi_mask, align_corners)
+
+
 # ---------------------------------------------------------------- configurations
 
 
 PARTS = {
     "kp_detector": KPDetector,
     "dense_motion_network": DenseMotionNetwork,
-    "inpainting_network": InpaintingNetwork,
+    "inpainting_network": inpainting,
     "bg_predictor": BGMotionPredictor,
     "avd_network": AVDNetwork,
 }
@@ -437,7 +478,8 @@ def sections(config: Config) -> dict[str, dict[str, Any]]:
     for part, constructor in PARTS.items():
         if part in found or part not in ("bg_predictor", "avd_network"):
             out[part] = checked(constructor, found.get(part, {}), part)
-            out[part].pop("align_corners", None)  # not of the configuration: the same weights may be sampled either way
+            for name in ("align_corners", "points"):  # not of the configuration: given by the animator
+                out[part].pop(name, None)
     agreed(out, ("num_tps", "num_channels", "multi_mask"))
     detector = out["kp_detector"]
     if detector["heatmaps"] is not None:
@@ -545,7 +587,9 @@ class TPSMM(Animator):
         self.align_corners = align_corners is not False
         for part, constructor in PARTS.items():
             warps = part in ("dense_motion_network", "inpainting_network")
-            more = {"align_corners": self.align_corners} if warps else {}
+            more: dict[str, Any] = {"align_corners": self.align_corners} if warps else {}
+            if part == "inpainting_network":
+                more["points"] = POINTS * self.config["kp_detector"]["num_tps"]
             self.add_module(part, constructor(**self.config[part], **more) if part in self.config else None)
         dense, inpainting = self.config["dense_motion_network"], self.config["inpainting_network"]
         looks = [part for part in (self.config["kp_detector"]["heatmaps"], dense) if part]

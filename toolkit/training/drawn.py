@@ -74,7 +74,7 @@ class Drawn(Reenactment):
         if self._paints(stage) and not (stage.window and getattr(self.network, "guides", None)):
             raise ConfigError(
                 f"Stage '{stage.name}' looks at what is painted, apart from what is kept of the picture.",
-                "Give it a window, a divisor of its size, and a guided generator: fomm's or mraa's.",
+                "Give it a window, a divisor of its size, and a guided generator.",
             )
 
     def prepare(self, stage: Stage) -> None:
@@ -82,7 +82,7 @@ class Drawn(Reenactment):
         super().prepare(stage)
         self._look(stage.size)
         if stage.part == "paint":
-            for part in (self.flow.hourglass, self.flow.mask):
+            for part in (self.flow.hourglass, self.flow.scores):
                 part.requires_grad_(False)  # the occlusion head goes on
             for part in (self.flow, self.network.first, self.network.down_blocks):
                 part.eval()

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
-from .look import Look, changed
+from .look import FRAMING, Look, changed
 from .panel import LABELS, Panel, boxed, png, small
 from .state import State
 from .words import Words
@@ -30,6 +30,7 @@ class CropPanel(Panel):
         self.work = Work(self.words, "look", "eye")
         self.work.button.on_click(lambda _: self.work.begin(lambda report: self.seen.find(report)))
         self.picture, self.clip = _Box(self, "picture"), _Box(self, "clip")
+        self.state.watch(self.work.forget, *FRAMING)
         self.seen.watch(self.picture.show)
         self.seen.watch(self.clip.show)
         both = widgets.HBox([self.picture, self.clip], layout={"flex_flow": "row wrap"})

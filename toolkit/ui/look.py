@@ -21,6 +21,8 @@ from .words import Words
 if TYPE_CHECKING:
     from ..track import Track
 
+FRAMING = ("picture", "driving", "begin", "end", "model", "crop_picture", "crop_clip")  # what the boxes depend on
+
 
 class Look:
     """Looks at the result of settings. Several panels may share one, so that the clip is read once.
@@ -46,8 +48,7 @@ class Look:
     def framing(self) -> tuple:
         """Which settings, and which states of their files, the boxes depend on."""
         state, files = self.state, (self.state.picture, self.state.driving, self.state.model)
-        named = state.picture, state.driving, state.begin, state.end, state.model, state.crop_picture, state.crop_clip
-        return *named, *map(changed, files)
+        return *(getattr(state, name) for name in FRAMING), *map(changed, files)
 
     def find(self, report: Report) -> None:
         """Find the boxes for the settings as they are; of the clip no more is read than that takes. Raises as `animate`

@@ -9,15 +9,18 @@ import numpy as np
 
 from ..clip import Clip
 from ..progress import Report
-from .look import Look
+from .look import FRAMING, Look
 from .panel import LABELS, ROW, WIDE, Panel, png
 from .state import MODES, State
 from .words import Words
 from .work import Later, Work, line
 
-SHOWN = ("mode", "strength", "smooth", "reference")  # what the preview follows
-FIXED = ("picture", "driving", "begin", "end", "model", "crop_picture", "crop_clip")  # what ends it
+SHOWN = ("mode", "strength", "smooth", "reference")  # what the preview follows; what FRAMING names ends it
 UNKNOWN = 10.0  # seconds that can be previewed of a clip whose length is not known yet
+
+
+class Overtaken(Exception):
+    """What is previewed is not chosen any more."""
 
 
 class MotionPanel(Panel):
@@ -59,7 +62,7 @@ class MotionPanel(Panel):
         self.work.button.on_click(lambda _: self.preview())
         self.at.observe(self._follow, "value")
         self.state.watch(self._follow, *SHOWN)
-        self.state.watch(self._aside, *FIXED)  # before the slider moves, which would be followed
+        self.state.watch(self._aside, *FRAMING)  # before the slider moves, which would be followed
         self.state.watch(self._span, "begin", "end")
         self.state.watch(self._measure, "driving")
         self._measure()
@@ -70,18 +73,35 @@ class MotionPanel(Panel):
         """Show the frame at `at`, in a thread."""
 
         def work(report: Report) -> str:
+            fixed = self._fixed()
             while True:
-                wanted, fixed = self._wanted(), self._fixed()
-                frames = self.seen.frame(wanted[0], report)
-                if fits := fixed == self._fixed():  # else it is of what was chosen before
-                    self.image.value, self.image.layout.display = png(np.hstack(frames)), None
-                    self._previewed = wanted
-                if fits and wanted == self._wanted():
+                wanted = self._wanted()
+                try:
+                    frames = self.seen.frame(wanted[0], self._of(fixed, report))
+                    self._check(fixed)
+                except Overtaken:
+                    return self._stale()
+                self.image.value, self.image.layout.display = png(np.hstack(frames)), None
+                self._previewed = wanted
+                if wanted == self._wanted():
                     return self._said()
                 if not self.live.value:
                     return self._stale()
 
         self.work.begin(work)
+
+    def _of(self, fixed: tuple, report: Report) -> Report:
+        """The report of a preview of these settings, which ends when others are chosen."""
+
+        def told(label: str, done: int, total: int | None) -> None:
+            report(label, done, total)
+            self._check(fixed)
+
+        return told
+
+    def _check(self, fixed: tuple) -> None:
+        if fixed != self._fixed():
+            raise Overtaken
 
     def wait(self, seconds: float | None = None) -> None:
         self.work.wait(seconds)
@@ -91,7 +111,7 @@ class MotionPanel(Panel):
         return self.at.value, *(getattr(self.state, name) for name in SHOWN)
 
     def _fixed(self) -> tuple:
-        return tuple(getattr(self.state, name) for name in FIXED)
+        return tuple(getattr(self.state, name) for name in FRAMING)
 
     def _said(self) -> str:
         return line(self.words("preview said", seconds=f"{self._previewed[0]:.2f}"))
@@ -109,7 +129,8 @@ class MotionPanel(Panel):
             self.work.message.value = self._said() if fits else self._stale()
 
     def _aside(self) -> None:
-        """Take away a preview of what is not chosen any more."""
+        """Take away a preview, or an error, of what is not chosen any more."""
+        self.work.forget()
         if self._previewed:
             self._previewed, self.image.layout.display = (), "none"
             self.work.message.value = self._stale()

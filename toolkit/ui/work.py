@@ -108,6 +108,11 @@ class Work(widgets.VBox):
         self._error = error
         self._tell()
 
+    def forget(self) -> None:
+        """Take away the error card of what has been put right meanwhile."""
+        if self._error is not None and not self.button.disabled:
+            self._error, self.message.value = None, ""
+
     def _tell(self) -> None:
         if self._error is not None:
             self.message.value = failure(self._error, self.words)
