@@ -50,7 +50,13 @@ def test_not_moving_is_one():
         for region in ("whole", "head", "mouth"):
             assert result.ratio(kind, region) == pytest.approx(1)
         assert result.l1[kind]["whole"]["nearest"] < result.l1[kind]["whole"]["still"]
-    assert "3 held-out" in str(result) and "| same identity, eyes |" in str(result)
+    assert "3 held-out" in str(result) and "| same identity, eyes |" in str(result) and "AVD" not in str(result)
+
+
+def test_avd_is_measured_where_there_is_one():
+    result = evaluate("mini-mraa", characters=2, batch=2)
+    assert set(result.l1) == set(result.openness) == {"same", "cross", "avd"}
+    assert "| cross identity (AVD), eyes |" in str(result) and result.ratio("avd") != result.ratio("cross")
 
 
 def test_openness_is_seen_in_true_drawings():

@@ -1,7 +1,7 @@
 """How good a model is on drawn heads it has never seen: the picture that is wanted is known exactly.
 
 Each held-out character A has a picture in pose p; the driver is A itself (same identity, absolute motion) or another
-character B that starts in the same pose (cross identity, relative motion). Wanted is the true drawing of A in the
+character B that starts in the same pose (cross identity: relative motion, and AVD where the model has it). Wanted is the true drawing of A in the
 driver's pose q. Beside the model stand "not moving" (the picture as it is) and "nearest pose": the true drawing of A
 in the nearest of 64 stored poses, which is what a sprite sheet of 64 frames could do. Openness: lids or lips are
 swept through 21 true drawings of A in pose q; the value of the drawing nearest to the result in that box is what is
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 
 STORED, STEPS = 64, 21
 REGIONS = ("whole", "background", "head", "eyes", "mouth")
+KINDS = {"same": "same identity", "cross": "cross identity", "avd": "cross identity (AVD)"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """The figures: l1[kind][region] = {"model", "still", "nearest"} in 0..1; openness[kind] = {"eyes", "mouth"}
-    (correlation).
+    (correlation). kind: of KINDS, "avd" only where the model has that mode.
     """
 
     model: str
@@ -69,16 +70,14 @@ class Evaluation:
             _row(head),
             _row(["---"] * len(head)),
         ]
-        for kind, words in (("same", "same identity"), ("cross", "cross identity")):
-            for region in REGIONS:
-                row = self.l1[kind][region]
+        for kind, rows in self.l1.items():
+            for region, row in rows.items():
                 figures = [f"{row[name]:.4f}" for name in ("model", "still", "nearest")]
                 shares = [f"{row[name] / row['still']:.2f}" for name in ("model", "nearest")]
-                lines.append(_row([f"{translate(words)}, {translate(region)}", *figures, *shares]))
+                lines.append(_row([f"{translate(KINDS[kind])}, {translate(region)}", *figures, *shares]))
         lines.append("")
-        for kind, words in (("same", "same identity"), ("cross", "cross identity")):
-            seen = self.openness[kind]
-            told = f"correlation mouth {seen['mouth']:.2f}, eyes {seen['eyes']:.2f}"
+        for kind, seen in self.openness.items():
+            words, told = KINDS[kind], f"correlation mouth {seen['mouth']:.2f}, eyes {seen['eyes']:.2f}"
             lines.append(translate(f"openness seen against wanted, {words}: {told}"))
         if self.sha256:
             lines.append(f"sha256 {self.sha256}")
@@ -119,17 +118,19 @@ def evaluate(
         animator = zoo.load(model, device=device)
         sha = hashlib.sha256(zoo.find(model).read_bytes()).hexdigest()
     animator = animator.to(device).eval()
+    kinds = [kind for kind in KINDS if kind != "avd" or "avd" in animator.info.modes]
     sums: dict[str, dict[str, dict[str, list[Tensor]]]] = {
-        kind: {region: {what: [] for what in ("model", "still", "nearest")} for region in REGIONS}
-        for kind in ("same", "cross")
+        kind: {region: {what: [] for what in ("model", "still", "nearest")} for region in REGIONS} for kind in kinds
     }
     wanted: dict[str, list[Tensor]] = {"eyes": [], "mouth": []}
-    seen: dict[str, dict[str, list[Tensor]]] = {kind: {"eyes": [], "mouth": []} for kind in ("same", "cross")}
+    seen: dict[str, dict[str, list[Tensor]]] = {kind: {"eyes": [], "mouth": []} for kind in kinds}
     pictures: list[list[Tensor]] = []
     with torch.inference_mode():
         for case in cases(characters, animator.info.size, device, batch):
             results = {"same": reenact(animator, case.source, case.source, case.truth, "absolute")}
-            results["cross"] = reenact(animator, case.source, case.reference, case.driving, "relative")
+            for kind, mode in (("cross", "relative"), ("avd", "avd")):
+                if kind in kinds:
+                    results[kind] = reenact(animator, case.source, case.reference, case.driving, mode)
             where = regions.masks(case.landmarks, *case.truth.shape[2:])
             where["whole"] = torch.ones_like(where["head"])
             for kind, result in results.items():
