@@ -220,13 +220,14 @@ def test_the_decoder_alone_learns_to_paint(family, tmp_path):
 
 @pytest.mark.parametrize("family", ["mraa", "tpsmm"])
 def test_avd_from_true_anchors(family, tmp_path):
-    """No picture is looked at; another character's row has the first one's own anchors as its answer."""
+    """No picture is looked at, or even drawn; another character's row has the first one's own anchors as its answer."""
     run = trainer(recipe(family, [avd(steps=1, cross=0.5, keypoints="true")]), tmp_path / "run")
     stage, task = run.recipe.stages[0], run.task
     task.find = None
     losses = run.advance()
     assert losses["shift"] > 0 and math.isfinite(losses["total"])
     batch = task.batch(stage, 0)
+    assert len(batch.source) == 2 and batch.source.picture.numel() == 0
     _, driving, truth = task.posed(batch, stage)
     assert batch.cross.tolist() == [True, False]
     assert torch.equal(truth[task.places][1], driving[task.places][1])

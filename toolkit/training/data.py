@@ -73,10 +73,10 @@ def draw(
     identity: puppets.Identity, pose: puppets.Pose, size: int, anchors: Sequence[str] = (), at_once: int = 16
 ) -> View:
     """Draw B puppets with background: pictures as uint8, the named anchors (none: all) and landmarks, on the
-    identity's device.
+    identity's device. size 0: pictures of no pixel, where only the rest is looked at.
     """
-    pictures = []
-    for begin in range(0, len(pose), at_once):
+    pictures = [torch.empty(0 if size else len(pose), 3, size, size, dtype=torch.uint8, device=identity.device)]
+    for begin in range(0, len(pose) if size else 0, at_once):
         part = slice(begin, begin + at_once)
         rgb = puppets.draw(identity[part], pose[part], size=size)[:, :3]
         pictures.append((rgb.clamp(0, 1) * 255).round().to(torch.uint8))

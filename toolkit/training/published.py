@@ -157,8 +157,12 @@ class Reenactment:
     def batch(self, stage: Stage, step: int, part: Part = WHOLE) -> Any:
         """What a step sees, or a part of it; a function of seed and step alone."""
         _, within = self.recipe.at(step)
-        batch = self.data.batch(step, stage.size, stage.batch, stage.cross, part)
+        batch = self.data.batch(step, self.side(stage), stage.batch, stage.cross, part)
         return dataclasses.replace(batch, progress=stage.progress(within))
+
+    def side(self, stage: Stage) -> int:
+        """Of the pictures of a batch."""
+        return stage.size
 
     def adversary(self, batch: Any, stage: Stage) -> Tensor | None:
         """The discriminator's loss of the same batch, where there is one."""
