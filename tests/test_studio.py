@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import string
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 
 from toolkit import Clip, errors, sample
+from toolkit.media.files import SAVED
 from toolkit.ui import State, Studio, advice, model, words
 from toolkit.ui.clip import ClipPanel
 from toolkit.ui.crop import CropPanel
@@ -25,7 +27,7 @@ from toolkit.ui.look import Look
 from toolkit.ui.model import ModelPanel
 from toolkit.ui.motion import MotionPanel
 from toolkit.ui.output import OutputPanel
-from toolkit.ui.picture import PicturePanel
+from toolkit.ui.picture import PHOTOGRAPH, PicturePanel
 from toolkit.ui.result import ResultPanel
 from toolkit.ui.sound import SoundPanel
 from toolkit.ui.work import Later
@@ -233,6 +235,54 @@ def test_a_sample_is_chosen_by_its_button():
     pictures = [widget for widget in inside(panel) if isinstance(widget, ipywidgets.Image)]
     assert len(pictures) == len(panel.samples) + 1, "the gallery, and the one that is chosen"
     assert all(picture.value[:4] == b"\x89PNG" for picture in pictures)
+
+
+def test_the_photograph_of_the_gallery(monkeypatch):
+    from skimage.data import astronaut
+
+    monkeypatch.setattr(socket, "getaddrinfo", None)  # nothing is downloaded
+    monkeypatch.setattr(socket.socket, "connect", None)
+    panel = PicturePanel()
+    panel.wait(60)
+    assert not Path("uploads").exists(), "not before it is chosen"
+    credits = [widget for widget in inside(panel) if "NASA, public domain" in str(getattr(widget, "value", ""))]
+    assert len(credits) == 1
+    panel.gallery[PHOTOGRAPH].click()
+    panel.wait(60)
+    assert panel.state.picture == panel.path.value == str(Path("uploads") / "nasa-astronaut.png")
+    assert np.array_equal(np.asarray(Image.open(panel.state.picture)), astronaut())
+    assert SAVED in Image.open(panel.state.picture).text["Comment"], "no machine made it"
+    assert panel.message.value == panel.trouble.value == ""
+    panel.gallery[PHOTOGRAPH].click()
+    panel.wait(60)
+    assert [path.name for path in Path("uploads").iterdir()] == ["nasa-astronaut.png"]
+    panel.words.language = "zh"
+    assert "NASA，公有领域" in credits[0].value
+    told = advice.Advice(ModelPanel(panel.state))
+    told.wait(120)
+    assert "The shipped model only knows drawn heads" in told.said.value
+    assert "tpsmm-vox" in told.work.button.description
+
+
+@pytest.mark.parametrize("lacks", ["the library", "its file"])
+def test_where_the_photograph_is_not_one_card_says_so(lacks, tmp_path, monkeypatch):
+    if lacks == "the library":
+        monkeypatch.setitem(sys.modules, "skimage.data", None)
+    else:
+        monkeypatch.setattr("skimage.data.data_dir", str(tmp_path))
+    panel = PicturePanel()
+    panel.wait(60)
+    assert panel.message.value == "", "nobody has asked for it"
+    pictures = [widget for widget in inside(panel) if isinstance(widget, ipywidgets.Image)]
+    assert [picture.layout.visibility for picture in pictures] == [None] * 4 + ["hidden"]
+    panel.gallery[PHOTOGRAPH].click()
+    panel.wait(60)
+    assert panel.message.value.count('role="alert"') == 1
+    assert "scikit-image" in panel.message.value
+    assert "<details>" not in panel.message.value
+    assert (panel.state.picture, Path("uploads").exists()) == ("", False)
+    panel.gallery["picture.png"].click()
+    assert panel.message.value == ""
 
 
 def test_an_upload_is_kept_under_its_name():

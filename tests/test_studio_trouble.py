@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ import torch
 from tests.bad_server import Server
 from toolkit import Clip, sample
 from toolkit.media import writer
-from toolkit.ui import State, Studio
+from toolkit.paths import shipped
+from toolkit.ui import State, Studio, model
+from toolkit.ui.animate import AnimatePanel
 from toolkit.ui.clip import ClipPanel
 from toolkit.ui.crop import CropPanel
 from toolkit.ui.look import Look
@@ -24,6 +27,7 @@ from toolkit.ui.motion import MotionPanel
 from toolkit.ui.picture import PicturePanel
 from toolkit.ui.result import LAST, ResultPanel
 from toolkit.ui.words import Words
+from toolkit.ui.work import DOWNLOADS, MODELS, Work
 from toolkit.zoo import catalogue, transfer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,31 +156,46 @@ def test_cancel_ends_a_singer_who_is_drawn(monkeypatch):
 
 
 @pytest.fixture
-def thing(tmp_path, monkeypatch):
-    """A function: a zoo with one entry, "thing", at a server that behaves so; gives the server and the final path."""
-    buffer = io.BytesIO()
-    torch.save({"layer.weight": torch.rand(200_000)}, buffer)
-    content = buffer.getvalue()
+def zoo_of_one(tmp_path, monkeypatch):
+    """A function: a zoo with this entry in this group, at a server that behaves so; gives the server and the final
+    path.
+    """
     for name, place in {"WEIGHTS": "weights", "MOUNTS": "mounts"}.items():
         monkeypatch.setenv(f"TOOLKIT_{name}", str(tmp_path / place))
     monkeypatch.delenv("TOOLKIT_MIRROR", raising=False)
     with Server() as server:
-        server.files["thing.pth"] = content
 
-        def at(way):
+        def at(way, entry, file, content):
+            server.files[file] = content
             path = tmp_path / "own.toml"
             path.write_text(
-                '[helper.thing]\nfor = "tests"\ncode = "MIT"\nweights = "MIT"\n'
-                f'files = [{{ name = "thing.pth", size = {len(content)}, '
+                f'[{entry}]\nfor = "tests"\ncode = "MIT"\nweights = "MIT"\n'
+                f'files = [{{ name = "{file}", size = {len(content)}, '
                 f'sha256 = "{hashlib.sha256(content).hexdigest()}" }}]\n'
                 f'mirrors = [{{ https = "{server.url}/{way}/{{file}}" }}]\n'
             )
             monkeypatch.setenv("TOOLKIT_ZOO", str(path))
             catalogue._read.cache_clear()
-            return server, tmp_path / "weights" / "thing" / "thing.pth"
+            return server, tmp_path / "weights" / entry.removeprefix("helper.").replace(".", "-") / file
 
         yield at
     catalogue._read.cache_clear()
+
+
+@pytest.fixture
+def thing(zoo_of_one):
+    """A function: a zoo with one entry, "thing", at a server that behaves so; gives the server and the final path."""
+    buffer = io.BytesIO()
+    torch.save({"layer.weight": torch.rand(200_000)}, buffer)
+    return lambda way: zoo_of_one(way, "helper.thing", "thing.pth", buffer.getvalue())
+
+
+@pytest.fixture
+def far(zoo_of_one, monkeypatch):
+    """The same of a model that can be used, "fomm-far": the one that ships."""
+    monkeypatch.setattr("toolkit.track._loaded", {})
+    content = shipped("checkpoints/mini/fomm.safetensors").read_bytes()
+    return lambda way: zoo_of_one(way, "fomm.far", "far.safetensors", content)
 
 
 def test_cancel_ends_a_download_and_the_next_press_goes_on_where_it_stopped(thing):
@@ -228,6 +247,213 @@ def test_a_disk_that_is_full_while_it_is_fetched(thing, monkeypatch):
     assert not final.exists()
     monkeypatch.undo()
     assert not panel.work.button.disabled
+
+
+# -- a model that is not here yet ------------------------------------------------------------------------------------
+
+FAR = r"far\.safetensors .*: [1-9]\d? %"  # what is said while it comes
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(params=[ResultPanel, MotionPanel, CropPanel, AnimatePanel])
+def panel_and_button(request, state):
+    """Each panel whose button loads a model, with "fomm-far" chosen."""
+    state.model = "fomm-far"
+    if request.param is AnimatePanel:
+        panel = AnimatePanel(state.picture, state.driving, model=state.model, seconds=state.end)
+    else:
+        panel = request.param(state)
+    return panel, panel.work.button
+
+
+def test_a_model_that_is_not_here_is_fetched_and_the_work_goes_on(panel_and_button, far, monkeypatch):
+    server, final = far("good")
+    panel, button = panel_and_button
+    read = transfer._chunk
+    monkeypatch.setattr(transfer, "_chunk", lambda *arguments: time.sleep(0.05) or read(*arguments))
+    said = []
+    panel.work.stage.observe(lambda change: said.append((change["new"], panel.work.bar.value)), "value")
+    button.click()
+    panel.wait(300)
+    assert "alert" not in panel.work.message.value
+    assert final.read_bytes() == server.files["far.safetensors"]
+    told = [text for text, _ in said]
+    fetched = [number for number, text in enumerate(told) if re.search(FAR, text)]
+    assert re.search(r"\d\.\d MB a second, \d+ s left", " ".join(told[number] for number in fetched))
+    assert any(value > 50 for _, value in (said[number] for number in fetched)), "in the bar, too"
+    assert any(re.search("the face|the motion", text) for text in told[max(fetched) :]), "then what was asked for"
+    if isinstance(panel, (ResultPanel, AnimatePanel)):
+        assert panel.clip.frames == 10
+    assert len(server.asked) == 1
+    button.click()
+    panel.wait(300)
+    assert len(server.asked) == 1, "now it is here"
+
+
+def test_cancel_ends_the_download_and_the_next_press_goes_on_where_it_stopped(panel_and_button, far):
+    server, final = far("trickle")
+    panel, button = panel_and_button
+    pressed = stop_at(panel.work, FAR)
+    button.click()
+    panel.wait(60)
+    assert pressed
+    assert STOPPED in panel.work.message.value
+    assert not final.exists()
+    assert [name for name in results() if name != LAST.name] == []
+    (part,) = final.parent.glob("*.part")
+    had = part.stat().st_size
+    assert 0 < had < len(server.files["far.safetensors"]), "it did not wait for all of it"
+    assert not MODELS.lock.locked() and not DOWNLOADS.lock.locked()
+    button.click()
+    panel.wait(300)
+    assert "alert" not in panel.work.message.value and STOPPED not in panel.work.message.value
+    assert server.asked[-1][1]["Range"] == f"bytes={had}-"
+    assert final.is_file()
+
+
+def test_what_goes_on_later_is_not_taken_for_slow(monkeypatch):
+    """A download that is taken up again: the time since it was stopped does not count."""
+    work, now, said = Work(Words("en"), "fetch", fetching=True), [0.0], []
+    monkeypatch.setattr("toolkit.ui.work.time.monotonic", lambda: now[0])
+    work.stage.observe(lambda change: said.append(change["new"]), "value")
+
+    def from_to(begin, end):
+        def fetching(report):
+            report("x.pth", begin, 30_000_000)
+            now[0] += 1
+            report("x.pth", end, 30_000_000)
+
+        work.begin(fetching)
+        work.wait(60)
+
+    from_to(0, 10_000_000)
+    now[0] += 1000
+    from_to(10_000_000, 20_000_000)
+    assert [text for text in said if "MB" in text] == [
+        "x.pth: 33 %, 10.0 MB a second, 2 s left",
+        "x.pth: 66 %, 10.0 MB a second, 1 s left",
+    ]
+
+
+def test_while_a_model_comes_others_work(state, far):
+    server, _ = far("stall")
+    panel, other = ResultPanel(State(**state.settings() | {"model": "fomm-far"})), CropPanel(state)
+    panel.button.click()
+    wait_until(lambda: re.search(FAR, panel.work.stage.value))
+    other.work.button.click()
+    other.wait(300)
+    assert other.seen.of == other.seen.framing()
+    assert re.search(FAR, panel.work.stage.value), "it is still under way"
+    models = ModelPanel(State(model="fomm-far"))
+    models.work.button.click()
+    wait_until(lambda: models.work.before.layout.display is None)
+    assert re.search(FAR, models.work.stage.value), "another download waits, and shows how far it is"
+    models.work.stop.click()
+    models.wait(60)
+    panel.work.stop.click()
+    server.quiet.set()
+    panel.wait(60)
+    assert STOPPED in panel.work.message.value
+    assert not MODELS.lock.locked() and not DOWNLOADS.lock.locked()
+
+
+def test_cancel_ends_the_waiting_after_a_download(state, far, monkeypatch):
+    """Somebody else has begun to use a model meanwhile."""
+    _, final = far("good")
+    state.model = "fomm-far"
+    panel = ResultPanel(state)
+    fetch = model.zoo.fetch
+
+    def fetched(*arguments, **more):
+        MODELS.lock.acquire()
+        return fetch(*arguments, **more)
+
+    monkeypatch.setattr(model.zoo, "fetch", fetched)
+    panel.button.click()
+    wait_until(lambda: "waiting for the run" in panel.work.stage.value)
+    assert final.is_file()
+    panel.stop.click()
+    panel.wait(60)
+    assert STOPPED in panel.work.message.value
+    assert MODELS.lock.locked(), "it is the other's turn"
+    MODELS.lock.release()
+
+
+def test_a_download_that_fails_is_a_card_and_the_next_press_works(panel_and_button, far):
+    far("404")
+    panel, button = panel_and_button
+    button.click()
+    panel.wait(60)
+    assert 'role="alert"' in panel.work.message.value
+    assert "the file is not there (404)" in panel.work.message.value
+    assert not MODELS.lock.locked()
+    far("good")
+    button.click()
+    panel.wait(300)
+    assert "alert" not in panel.work.message.value
+
+
+@pytest.mark.parametrize("wrong", [{"picture": "nobody.png"}, {"driving": ""}, {"crop_picture": (900, 900, 50, 50)}])
+@pytest.mark.parametrize("kind", [ResultPanel, MotionPanel, CropPanel])
+def test_what_is_wrong_is_said_before_a_download(kind, wrong, state, far):
+    server, _ = far("good")
+    state.take({"model": "fomm-far", **wrong})
+    panel = kind(state)
+    panel.work.button.click()
+    panel.wait(60)
+    assert 'role="alert"' in panel.work.message.value
+    assert "<details>" not in panel.work.message.value
+    assert server.asked == []
+
+
+def test_a_model_that_was_converted_needs_its_published_file_no_more(state, far, monkeypatch):
+    server, final = far("good")
+    state.model = "fomm-far"
+    panel = CropPanel(state)
+    panel.work.button.click()
+    panel.wait(300)
+    final.unlink()
+    monkeypatch.setattr("toolkit.track._loaded", {})
+    panel.work.button.click()
+    panel.wait(300)
+    assert "alert" not in panel.work.message.value
+    assert len(server.asked) == 1
+
+
+def test_a_preview_that_is_overtaken_ends_its_download(state, far):
+    server, final = far("trickle")
+    state.model = "fomm-far"
+    panel = MotionPanel(state)
+    chosen = []
+
+    def choose(change):
+        if re.search(FAR, change["new"]) and not chosen:
+            chosen.append(setattr(state, "model", "mini-fomm"))
+
+    panel.work.stage.observe(choose, "value")
+    panel.preview()
+    panel.wait(60)
+    assert chosen
+    assert "was of other settings" in panel.work.message.value
+    assert not final.exists()
+    assert not MODELS.lock.locked() and not DOWNLOADS.lock.locked()
+
+
+@pytest.mark.parametrize("kind", [ResultPanel, MotionPanel, CropPanel])
+def test_the_panel_of_the_model_hears_that_it_came(kind, state, far):
+    far("good")
+    state.model = "fomm-far"
+    models, panel = ModelPanel(state), kind(state)
+    assert "It is not here yet." in models.about.value
+    panel.work.button.click()
+    panel.wait(300)
+    assert "It is here." in models.about.value
 
 
 # -- files by their address ------------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from ..pipeline import animate
 from ..progress import Report
 from ..track import DEFAULT_MODEL
 from .look import check_named
+from .model import bring
 from .source import short
+from .state import State
 from .words import Words
 from .work import Work, line
 
@@ -70,7 +72,9 @@ class AnimatePanel(widgets.VBox):
         settings = self._settings()
 
         def work(report: Report) -> str:
-            check_named(settings["picture"], settings["driving"], self.words)
+            named = {name: settings[name] for name in ("picture", "driving", "model")}
+            check_named(named["picture"], named["driving"], self.words)
+            bring(State(**named), self.work, report)
             self.clip = animate(**settings, progress=report)
             shown = self.clip._repr_mimebundle_(language=self.words.language)
             self.screen.value = shown.get("text/html") or html.escape(shown["text/plain"])

@@ -9,7 +9,9 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import media
+from ..progress import Report
 from .look import FRAMING, Look, changed
+from .model import bring
 from .panel import LABELS, Panel, boxed, png, small
 from .state import State
 from .words import Words
@@ -28,13 +30,17 @@ class CropPanel(Panel):
         super().__init__(state, words)
         self.seen = look or Look(self.state, self.words)
         self.work = Work(self.words, "look", "eye")
-        self.work.button.on_click(lambda _: self.work.begin(lambda report: self.seen.find(report)))
+        self.work.button.on_click(lambda _: self.work.begin(self._find))
         self.picture, self.clip = _Box(self, "picture"), _Box(self, "clip")
         self.state.watch(self.work.forget, *FRAMING)
         self.seen.watch(self.picture.show)
         self.seen.watch(self.clip.show)
         both = widgets.HBox([self.picture, self.clip], layout={"flex_flow": "row wrap"})
         self.children = [both, self.work, self.message]
+
+    def _find(self, report: Report) -> None:
+        bring(self.state, self.work, report)
+        self.seen.find(report)
 
     def wait(self, seconds: float | None = None) -> None:
         self.work.wait(seconds)

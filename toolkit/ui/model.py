@@ -9,6 +9,7 @@ from ..faces import finders
 from ..paths import shipped
 from ..progress import Report
 from ..zoo.catalogue import Entry, amount
+from .look import check_named
 from .panel import LABELS, WIDE, Panel
 from .state import State
 from .words import Words
@@ -31,7 +32,7 @@ class ModelPanel(Panel):
         self.work = Work(self.words, "fetch", "download", fetching=True)
         self.work.button.on_click(lambda _: self.fetch(self.state.model))
         self.children = [self.list, self.file, self.about, self.work, self.message]
-        self.state.watch(self._tell, "model")
+        self.state.watch(self._tell, "model", "here")
         self.words.each(self._tell)
 
     def fetch(self, name: str, work: Work | None = None) -> None:
@@ -42,7 +43,7 @@ class ModelPanel(Panel):
                 return line(self.words("nothing to fetch"))
             zoo.fetch(name, progress=report)
             self.state.model = name
-            self._tell()
+            self.state.tell("here")
             return line(self.words("fetched", name=name))
 
         (work or self.work).begin(fetching)
@@ -71,6 +72,26 @@ class ModelPanel(Panel):
             )
         self.work.button.layout.display = "none" if entry is None else None
         self.about.value = line(text)
+
+
+def bring(state: State, work: Work, report: Report) -> None:
+    """Within a work that is about to load the model of these settings: download it first, if that takes a download.
+
+    What can be wrong with picture and clip is said before. Raises as `animate` and `zoo.fetch` do, and what `report`
+    raises.
+    """
+    from ..track import Track
+
+    model = None
+    while model != (model := state.model):  # another one may be chosen while it comes
+        entry = zoo.entries().get(model)
+        if entry is None or not entry.model or finders.is_here(model) or zoo.is_converted(model):
+            continue
+        check_named(state.picture, state.driving, work.words)
+        Track(**state.of_track()).open()
+        with work.downloading():
+            zoo.fetch(model, progress=report)
+        state.tell("here")
 
 
 def mine() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from ..clip import Clip
 from ..progress import Report
 from .look import FRAMING, Look
+from .model import bring
 from .panel import LABELS, ROW, WIDE, Panel, png
 from .state import MODES, State
 from .words import Words
@@ -74,10 +75,12 @@ class MotionPanel(Panel):
 
         def work(report: Report) -> str:
             fixed = self._fixed()
+            told = self._of(fixed, report)
             while True:
                 wanted = self._wanted()
                 try:
-                    frames = self.seen.frame(wanted[0], self._of(fixed, report))
+                    bring(self.state, self.work, told)
+                    frames = self.seen.frame(wanted[0], told)
                     self._check(fixed)
                 except Overtaken:
                     return self._stale()

@@ -16,6 +16,7 @@ from ..pipeline import animate
 from ..platform import here
 from ..progress import Report
 from .look import check_named
+from .model import bring
 from .panel import ROW, Panel
 from .state import State
 from .words import Words
@@ -56,6 +57,8 @@ class ResultPanel(Panel):
         def work(report: Report) -> str:
             check_named(settings.picture, settings.driving, self.words)
             _remember(settings)
+            bring(settings, self.work, report)
+            self.state.tell("here")  # `settings` are a copy that nobody watches
             self.clip = animate(**settings.arguments(), progress=report)
             notes = [self.words.told(note) for note in self.clip.report["notes"]]
             try:

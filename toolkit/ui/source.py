@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 
 from .. import media
+from ..errors import InputError
 from ..paths import results_folder, sample, uploads_folder
 from ..platform import here
 from ..progress import Report
@@ -26,13 +27,15 @@ THUMBNAIL = 96  # pixels
 class SourcePanel(Panel):
     """Choose a file. Subclasses say of which kind, and show what was chosen.
 
-    field: the setting that holds its path. samples: file names. accept: of the upload, as browsers want it. large:
-    whether such files often are too large for it.
+    field: the setting that holds its path. samples: file names. credits: the words that say whose one is, for those
+    that the project did not make. accept: of the upload, as browsers want it. large: whether such files often are too
+    large for it.
     """
 
     field = ""
     large = False
     samples: tuple[str, ...] = ()
+    credits: dict[str, str] = {}
     accept = ""
     draw_key = ""
 
@@ -64,12 +67,12 @@ class SourcePanel(Panel):
         self.work.button.on_click(lambda _: self._draw())
         title = widgets.HTML()
         self.words.each(lambda: setattr(title, "value", f"<b>{self.words(f'title {self.key}')}</b>"))
-        shelf = [widgets.VBox([pictures[name], self.gallery[name]]) for name in self.samples]
+        shelf = [widgets.VBox([pictures[name], self.gallery[name], *self._credit(name)]) for name in self.samples]
         self.view = widgets.VBox()
         self.trouble = widgets.HTML()  # with what is chosen; `message` is about the way it came
         self.children = [
             title,
-            widgets.HBox(shelf, layout=ROW),
+            widgets.HBox(shelf, layout={**ROW, "align_items": "flex-start"}),
             self.path,
             self.fetching,
             widgets.HBox([self.upload], layout=ROW),
@@ -80,7 +83,7 @@ class SourcePanel(Panel):
             self.view,
         ]
         self.state.watch(self.look, self.field)
-        self._shelf(lambda: _fill(pictures, self.thumbnail))
+        self._shelf(lambda: self._fill(pictures))
         self.words.each(self.look)
 
     @property
@@ -99,6 +102,14 @@ class SourcePanel(Panel):
         self._shelf.wait(seconds)
 
     # -- to be said by subclasses ------------------------------------------------------------------------------------
+
+    def found(self, name: str) -> Path:
+        """Where the sample of that name lies."""
+        return sample(name)
+
+    def taken(self, name: str) -> Path:
+        """The file of a sample that is chosen."""
+        return self.found(name)
 
     def thumbnail(self, path: Path) -> np.ndarray:
         """A picture of the file, uint8 H x W x 3."""
@@ -158,7 +169,25 @@ class SourcePanel(Panel):
 
     def _take_sample(self, name: str) -> None:
         with self.carding():
-            setattr(self.state, self.field, short(sample(name)))
+            setattr(self.state, self.field, short(self.taken(name)))
+
+    def _credit(self, name: str) -> list[widgets.HTML]:
+        """Whose a sample is, to stand under it."""
+        if name not in self.credits:
+            return []
+        told = widgets.HTML(layout={"width": f"{THUMBNAIL}px"})
+        style = "font-size: 11px; line-height: 1.3; white-space: normal; text-align: center"
+        self.words.each(
+            lambda: setattr(told, "value", f'<div style="{style}">{html.escape(self.words(self.credits[name]))}</div>')
+        )
+        return [told]
+
+    def _fill(self, pictures: dict[str, widgets.Image]) -> None:
+        for name, image in pictures.items():
+            try:
+                image.value = png(media.fit(self.thumbnail(self.found(name)), THUMBNAIL))
+            except InputError:  # its button says so
+                image.layout.visibility = "hidden"
 
     def _style(self) -> str:
         return "cartoon" if not hasattr(self, "style_of") else self.style_of.value
@@ -195,11 +224,6 @@ class SourcePanel(Panel):
         if self.large and platform.name != "colab":  # it has its own, and such a widget would take the tabs away
             text += self.words("larger too")
         self.hint.value = f'<div style="opacity: .75; line-height: 1.5">{text}</div>'
-
-
-def _fill(pictures: dict[str, widgets.Image], thumbnail: Callable[[Path], np.ndarray]) -> None:
-    for name, image in pictures.items():
-        image.value = png(media.fit(thumbnail(sample(name)), THUMBNAIL))
 
 
 def named(text: str) -> str:

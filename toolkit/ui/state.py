@@ -53,8 +53,13 @@ class State:
         """Set checked values, then tell who watches."""
         changed = {name for name, value in values.items() if self.__dict__.get(name, self) != value}
         self.__dict__.update(values)
+        if changed:
+            self.tell(*changed)
+
+    def tell(self, *changed: str) -> None:
+        """Call who watches these. "here" is no setting: a model has been downloaded."""
         for call, names in tuple(self.__dict__.get("_watchers", ())):
-            if changed and (not names or changed.intersection(names)):
+            if not names or set(changed).intersection(names):
                 call()
 
     def watch(self, call: Callable[[], Any], *names: str) -> None:

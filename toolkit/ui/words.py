@@ -60,6 +60,8 @@ TEXTS: dict[str, tuple[str, str]] = {  # key -> English, Chinese
     "sample anime.png": ("Anime", "动漫"),
     "sample figure.png": ("Figure", "全身"),
     "sample group.png": ("Group", "合影"),
+    "sample nasa-astronaut.png": ("Photograph", "照片"),
+    "by nasa": ("NASA, public domain", "NASA，公有领域"),
     "sample driving.mp4": ("Singer", "唱歌"),
     "sample dance.mp4": ("Dancer", "跳舞"),
     "draw": ("Draw a character", "画一个角色"),

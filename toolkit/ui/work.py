@@ -59,7 +59,8 @@ class Work(widgets.VBox):
         fetching: bool = False,
     ) -> None:
         self.words = words
-        self._turns, self._fetching = DOWNLOADS if fetching else MODELS, fetching
+        self._own = self._turns = DOWNLOADS if fetching else MODELS  # _turns: those of the moment, see `downloading`
+        self._held = contextlib.ExitStack()  # the turn that it has
         self.button = widgets.Button(icon=icon, button_style="primary" if primary else "", layout={"width": "auto"})
         self.stop = widgets.Button(icon="stop", disabled=True, layout={"width": "auto"})
         words.label(self.button, "description", key)
@@ -91,7 +92,7 @@ class Work(widgets.VBox):
             return False
         self.button.disabled, self.stop.disabled, self.stop.layout.display = True, False, None
         self._stopping.clear()
-        self._error = None
+        self._error, self._began = None, ("", 0.0, 0)
         self.message.value, self.bar.value, self.under_way.layout.display = "", 0, None
         thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         thread.start()
@@ -119,7 +120,8 @@ class Work(widgets.VBox):
 
     def _run(self, work: Callable[[Report], str | None]) -> None:
         try:
-            with self._turn():
+            with self._held:
+                self._held.enter_context(self._turn(self._own))
                 said = work(self._report)
             self.message.value = said or ""
         except Stopped:
@@ -132,9 +134,17 @@ class Work(widgets.VBox):
             self.button.disabled, self.stop.disabled = False, True
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
+    def downloading(self) -> Iterator[None]:
+        """Within the work: it brings bytes for a while, in the turn of downloads, and other models need not wait."""
+        self._held.close()
+        with self._turn(DOWNLOADS):
+            yield
+        self._held.enter_context(self._turn(self._own))  # not after an error: the work is over then
+
+    @contextlib.contextmanager
+    def _turn(self, turns: Turns) -> Iterator[None]:
         """Wait for the work of another panel, and show how far it is."""
-        turns = self._turns
+        self._turns = turns
         self.stage.value = self.words("waiting" if turns.lock.locked() else "getting ready")
         try:
             while not turns.lock.acquire(timeout=BREATH):
@@ -188,11 +198,12 @@ class Work(widgets.VBox):
         _, since, first = self._began
         self.bar.value = min(100, 100 * done // total) if total else 0
         far = f"{self.bar.value} %" if total else f"{done}"
-        if self._fetching and not total:  # a server that doesn't say how large it is
+        fetching = self._turns is DOWNLOADS
+        if fetching and not total:  # a server that doesn't say how large it is
             far = amount(done) if done else "…"
         text = f"{self.words.told(label)}: {far}"
         speed = (done - first) / (now - since) if now - since > 0.5 else 0
-        if speed and self._fetching:
+        if speed and fetching:
             text += self.words("megabytes a second", speed=f"{speed / 1e6:.1f}")
         elif speed:
             text += self.words("frames a second", speed=f"{speed:.1f}")

@@ -17,6 +17,7 @@ _WHERE = {  # torch is imported with what needs it
     "load": "weights",
     "save": "weights",
     "find": "weights",
+    "is_converted": "weights",
     "read": "weights",
     "SHIPPED": "weights",
     "recognise": "recognition",
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .listing import table
     from .recognition import name_of, recognise
     from .verification import verify
-    from .weights import SHIPPED, find, load, read, save
+    from .weights import SHIPPED, find, is_converted, load, read, save
 
 
 def __getattr__(name: str) -> Any:

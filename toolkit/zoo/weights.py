@@ -218,7 +218,7 @@ def _converted(entry: catalogue.Entry) -> Path:
             f"'{entry.name}' is no model but a helper's weights ({entry.purpose}).",
             f"toolkit.fetch('{entry.name}') gives the file.",
         )
-    own = entry.folder / f"{entry.name}.safetensors"
+    own = _own(entry)
     if _is_current(own):
         return own
     published = fetch(entry.name)
@@ -231,6 +231,15 @@ def _converted(entry: catalogue.Entry) -> Path:
         return own
     except OutputError:
         return published
+
+
+def is_converted(name: str) -> bool:
+    """Whether a zoo model is here as the one file that `load` made of the published ones, and needs them no more."""
+    return _is_current(_own(catalogue.entry(name)))
+
+
+def _own(entry: catalogue.Entry) -> Path:
+    return entry.folder / f"{entry.name}.safetensors"
 
 
 def _is_current(own: Path) -> bool:
