@@ -24,6 +24,7 @@ from .recipe import Stage
 from .window import WindowedDeformation, Windows
 
 MAP = 64  # detector and dense motion look at pictures of this side, whatever the size of the stage
+BIAS = 1.4  # what a detector errs by at all pictures of a character, as a share of what it errs by at each
 LESSONS = {"keypoints": 1.0, "jacobians": 0.2, "covariances": 0.2}  # weights where a stage gives none
 
 
@@ -229,14 +230,20 @@ class Drawn(Reenactment):
     def posed(self, batch: Batch, stage: Stage) -> tuple[dict[str, Tensor], ...]:
         if stage.keypoints != "true":
             return super().posed(batch, stage)
-        return tuple(self.known(view, stage.noise) for view in (batch.source, batch.driving, batch.target))
+        own, other = (BIAS * randn(*batch.source.points.shape[:2], 6).to(self.device) for _ in range(2))
+        theirs = torch.where(batch.cross[:, None, None], other, own)
+        views = (batch.source, own), (batch.driving, theirs), (batch.target, own)
+        return tuple(self.known(view, stage.noise, bias) for view, bias in views)
 
-    def known(self, view: View, noise: float = 0.0) -> dict[str, Tensor]:
-        """The anchors of puppets as a perfect detector would find them, or one that errs by `noise`."""
+    def known(self, view: View, noise: float = 0.0, bias: Tensor | float = 0.0) -> dict[str, Tensor]:
+        """The anchors of puppets as a perfect detector would find them, or one that errs by `noise`; and by a bias B x
+        K x 6, in units of noise, that a character's pictures share.
+        """
         value, jacobian = to_grid(view.points), view.jacobian
         if noise:
-            value = value + noise * randn(*value.shape).to(value)
-            jacobian = jacobian + 4 * noise * randn(*jacobian.shape).to(jacobian)
+            errors = (bias + randn(*value.shape[:2], 6).to(value)).split([2, 4], -1)
+            value = value + noise * errors[0]
+            jacobian = jacobian + 4 * noise * errors[1].view_as(jacobian)
         return self.as_motion(value, jacobian)
 
     # ------------------------------------------------------------------ losses
