@@ -59,6 +59,21 @@ def test_shares_are_mixed_colours():
     np.testing.assert_allclose(shown[0, 2], np.mean([colour[:3] for colour in figures.COLOURS[:2]], 0))
 
 
+def test_lines_regions_and_differences():
+    from matplotlib.figure import Figure
+
+    one, two, three = Figure().subplots(1, 3)
+    figures.lines(one, torch.zeros(2, 2), torch.tensor([[0.5, 0], [0, 0.5]]))
+    assert len(one.collections[0].get_segments()) == 2
+    figures.ellipses(two, torch.tensor([[0.1, 0.2]]), torch.tensor([[[0.04, 0.0], [0, 0.01]]]))
+    (region,) = two.patches
+    assert (region.width, region.height) == pytest.approx((0.4, 0.2)) and region.angle % 180 == pytest.approx(0)
+    figures.difference(three, torch.ones(3, 4, 4), torch.full((3, 4, 4), 0.75))
+    assert three.get_title() == "difference: 0.250"
+    figures.pictures((one, two), {"first": torch.ones(3, 4, 4), "second": torch.ones(1, 4, 4)})
+    assert (one.get_title(), two.get_title()) == ("first", "second")
+
+
 def test_a_net_and_a_wave():
     from matplotlib.figure import Figure
 

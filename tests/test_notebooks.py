@@ -1,6 +1,7 @@
 """The notebooks are what their sources say; each runs from top to bottom, offline, and shows what it promises."""
 
 import ast
+import fnmatch
 import importlib.util
 import json
 import re
@@ -12,8 +13,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from toolkit.training import Recipe, names
+from toolkit.training.checks import TERMS
 from toolkit.translations import catalogue
-from toolkit.ui import words
+from toolkit.ui import loss_figures, words
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = [ROOT / "index.ipynb", *sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
@@ -30,8 +33,8 @@ PROMISED = {  # what must be seen, and how often at least
     "05_how_it_works": {"sliders": 10, "fomm: ": 1, "tpsmm: ": 1},
     "06_train_on_your_data": {
         "video": 2,
-        "png": 8,
-        "sliders": 2,
+        "png": 13,
+        "sliders": 3,
         ", after 0.": 1,
         "test/verdi": 1,
         "model.safetensors": 2,
@@ -200,6 +203,29 @@ def test_every_notebook_has_what_a_lesson_has():
         texts = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
         for part in ("**Goal.**", "**Time.**", "Open in Colab", "## What went wrong?", "## Exercises", "Answers"):
             assert part in texts, (path.name, part)
+
+
+def test_every_loss_is_explained_by_a_picture():
+    """A row of a table and a picture for each loss that a recipe may name; the recipes that the row names have it."""
+    known = {term for terms in TERMS.values() for term in terms}
+    weighed = {name: {term for stage in Recipe.load(name).stages for term in stage.weights} for name in names()}
+    for path in (ROOT / "notebooks", ROOT / "notebooks" / "zh"):
+        notebook = nbformat.read(path / "06_train_on_your_data.ipynb", as_version=4)
+        texts = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        code = "\n".join(cell.source for cell in code_of(notebook))
+        rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", texts, re.MULTILINE)
+        assert sorted(name for name, _, _ in rows) == sorted(known), path
+        for name, _, told in rows:
+            patterns = re.findall(r"`([^`]+)`", told)
+            meant = {recipe for recipe in weighed for one in patterns if fnmatch.fnmatchcase(recipe, one)}
+            assert all(fnmatch.filter(weighed, one) for one in patterns), (name, told)
+            assert patterns and [recipe for recipe in meant if name not in weighed[recipe]] == [], (name, told)
+        drawn = [
+            name for group in re.findall(r"explained\.sheet\(\"(\w+)\"\)", code) for name in loss_figures.GROUPS[group]
+        ]
+        assert sorted(drawn) == sorted(loss_figures.NAMES)
+        for name in known - {*drawn}:
+            assert re.search(rf"\blosses\.{name}|\"{name}\"", code), f"{name} has no picture"
 
 
 def test_links_lead_somewhere():

@@ -7,14 +7,16 @@ models': -1 … 1 from edge to edge, y down.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 from torch import Tensor
 
 from .. import sound as sounds
@@ -73,6 +75,18 @@ def picture(axis: Axes, shown: Tensor | np.ndarray, title: str = "", **how: Any)
     return axis
 
 
+def pictures(axes: Iterable[Axes], shown: Mapping[str, Tensor | np.ndarray], **how: Any) -> None:
+    """One `picture` after the other, titles and C x H x W."""
+    for axis, (title, one) in zip(axes, shown.items()):
+        picture(axis, one, title, **how)
+
+
+def difference(axis: Axes, made: Tensor, wanted: Tensor, title: str = "difference", most: float = 0.3) -> None:
+    """Where two pictures C x H x W differ (black: nowhere), and by how much in the mean."""
+    off = (made - wanted).abs().mean(0, keepdim=True)
+    picture(axis, off, f"{title}: {float(off.mean()):.3f}", cmap="magma", vmin=0, vmax=most)
+
+
 def points(
     axis: Axes, value: Tensor, matrix: Tensor | None = None, length: float = 0.12, only: int | None = None
 ) -> None:
@@ -85,6 +99,20 @@ def points(
             for dx, dy in (length * matrix[k]).T.tolist():
                 axis.plot([x, x + dx], [y, y + dy], color=colour, lw=2)
         axis.plot(x, y, "o", color=colour, ms=7, mec="white", mew=1)
+
+
+def lines(axis: Axes, start: Tensor, end: Tensor, colour: Any = "black", width: float = 1.5) -> None:
+    """Lines from points K x 2 to points K x 2."""
+    axis.add_collection(LineCollection([*zip(start.tolist(), end.tolist())], colors=colour, linewidths=width))
+
+
+def ellipses(axis: Axes, middles: Tensor, covar: Tensor, colour: Any = None, width: float = 1.5) -> None:
+    """Regions: one standard deviation of K x 2 x 2 round K x 2, in twenty colours or in one."""
+    squares, axes = np.linalg.eigh(covar.detach().double().cpu().numpy())  # the longer axis is the last column
+    for k, (middle, sides) in enumerate(zip(middles.tolist(), 2 * squares.clip(0) ** 0.5)):
+        angle = np.degrees(np.arctan2(axes[k, 1, 1], axes[k, 0, 1]))
+        edge = COLOURS[k % 20] if colour is None else colour
+        axis.add_patch(Ellipse(middle, sides[1], sides[0], angle=angle, fill=False, ec=edge, lw=width))
 
 
 def grid(axis: Axes, flow: Tensor, lines: int = 13, colour: Any = "tab:blue") -> None:
