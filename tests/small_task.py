@@ -17,6 +17,9 @@ class Line:
         self.modules = {"line": nn.Linear(1, 1)}
         self.sheets = 0
 
+    def open(self, stages):
+        pass
+
     def prepare(self, stage):
         pass
 

@@ -55,6 +55,15 @@ def test_help_and_info(tmp_path):
     assert all(word in told for word in ("torch", "ffmpeg", "mini", "precision"))
 
 
+@pytest.mark.parametrize("command", ["animate", "chorus", "group", "compare"])
+def test_the_mark_is_told_as_it_is(command, capsys):
+    """The option is a switch; its words may be Chinese, and Python takes others."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--mark write 'made with AI' (in Chinese where" in said and "for your own, mark=TEXT in Python" in said
+
+
 def checkpoint(folder, kind):
     path = folder / f"{kind}.pth.tar"
     if kind == "html":

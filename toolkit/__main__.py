@@ -566,7 +566,12 @@ def _add_settings(sub: argparse.ArgumentParser, size: str) -> None:
         "--sound", default="driving", metavar="driving|none|FILE", help="whose sound (default: %(default)s)"
     )
     sub.add_argument("--size", type=int, metavar="PIXELS", help=size)
-    sub.add_argument("--mark", action="store_true", help="write 'made with AI' into a corner, where no face is")
+    sub.add_argument(
+        "--mark",
+        action="store_true",
+        help="write 'made with AI' (in Chinese where that is spoken and a font here can write it) into a corner, where "
+        "no face is; it takes no words: for your own, mark=TEXT in Python",
+    )
     sub.add_argument(
         "--fit", choices=("crop", "pad"), default="crop", help="cut to the middle square, or keep all of it"
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ConfigError, InputError
+from .media.files import check_input
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,11 +26,13 @@ JOINED = 64  # motions of batches are joined this often: many small tensors woul
 
 
 def template(driving: Any) -> Motion | None:
-    """A `Motion`, given as such or as the file that its `save` wrote; None for a clip. Raises CheckpointError."""
+    """A `Motion`, given as such or as the file that its `save` wrote; None for a clip. Raises InputError where there
+    is no file, CheckpointError for another one.
+    """
     from .models.base import Motion
 
     if isinstance(driving, str | Path) and Path(driving).suffix == ".safetensors":
-        return Motion.load(driving)
+        return Motion.load(check_input(driving, "clip"))
     return driving if isinstance(driving, Motion) else None
 
 

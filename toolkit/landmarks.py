@@ -20,6 +20,7 @@ from .errors import ConfigError, InputError
 from .faces import finders
 from .faces.following import Follower
 from .media.fit import Plan
+from .paths import brief, expanded, is_file
 
 Size = Sequence[int]  # (height, width) in pixels
 Region = Callable[[int], Sequence[float]]  # a frame's number -> x, y, width, height in pixels
@@ -170,9 +171,9 @@ def from_file(path: str | Path) -> np.ndarray:
     """Points in a file: .npy, or .json with lists (null in place of a row is a face that was lost) -> rows x 68 x 2, or
     68 x 2. Raises InputError naming the file.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f"There is no file of landmarks {path}.", "Check the path.")
+    path = expanded(path)
+    if not is_file(path):
+        raise InputError(f"There is no file of landmarks {brief(path, 300)}.", "Check the path.")
     if path.suffix not in (".npy", ".json"):
         raise InputError(f"{path} is no file of landmarks.", "Give .npy (numpy.save) or .json (lists of numbers).")
     try:

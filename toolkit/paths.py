@@ -1,4 +1,6 @@
-"""Where things are: what ships with the toolkit, and where results, uploads and downloaded weights go."""
+"""Where things are: what ships with the toolkit, where results, uploads and downloaded weights go; and whether there is
+something where somebody says.
+"""
 
 from __future__ import annotations
 
@@ -73,10 +75,10 @@ def _user_cache() -> Path:
 def sample(name: str) -> Path:
     """A sample that ships with the toolkit: sample("picture.png"). Raises InputError that lists them."""
     path = shipped("samples") / name
-    if not path.is_file():
-        there = sorted(file.name for file in path.parent.glob("*.*")) if path.parent.is_dir() else []
+    if not is_file(path):
+        there = sorted(file.name for file in path.parent.glob("*.*")) if is_folder(path.parent) else []
         raise InputError(
-            f"There is no sample '{name}'.", f"There is: {', '.join(there)}." if there else "Make them first."
+            f"There is no sample '{brief(name)}'.", f"There is: {', '.join(there)}." if there else "Make them first."
         )
     return path
 
@@ -84,3 +86,33 @@ def sample(name: str) -> Path:
 def is_sample(path: str | Path) -> bool:
     """Whether a file is one of the toolkit's own samples."""
     return Path(path).resolve().parent == shipped("samples").resolve()
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with ~ filled in. That of a user whom nobody knows is a name like any other."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def is_file(path: str | os.PathLike) -> bool:
+    """Whether it is a file; what can't be looked at (a name may be too long for one) is none."""
+    try:
+        return expanded(path).is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """Whether it is a folder; what can't be looked at is none."""
+    try:
+        return expanded(path).is_dir()
+    except OSError:
+        return False
+
+
+def brief(text: str | os.PathLike, most: int = 60) -> str:
+    """The beginning of a long text that somebody took for a path."""
+    text = os.fspath(text)
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -19,7 +19,7 @@ from . import driving as drivers
 from . import media
 from .errors import ConfigError, InputError
 from .faces import cropping
-from .paths import is_sample
+from .paths import expanded, is_file, is_sample
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -391,7 +391,7 @@ def runner_of(model: Model, device: str | None, precision: str) -> Runner:
     if model is not None and not isinstance(model, str | Path):
         return prepare(model, device, precision)
     name = str(model or DEFAULT_MODEL)
-    changed = Path(name).stat().st_mtime_ns if Path(name).is_file() else 0
+    changed = expanded(name).stat().st_mtime_ns if is_file(name) else 0
     key = (name, changed, device, precision)
     if key not in _loaded:
         runner = prepare(load(name), device, precision)

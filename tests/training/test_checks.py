@@ -7,7 +7,8 @@ import torch
 
 from tests.training.test_loop import TINY
 from tests.training.test_tasks import MODELS, recipe, whole
-from toolkit.errors import ConfigError
+from toolkit.errors import CheckpointError, ConfigError
+from toolkit.puppets import ANCHORS
 from toolkit.training import Recipe, checks, names
 from toolkit.training.clips import ClipPairs
 from toolkit.training.data import Puppets
@@ -91,6 +92,43 @@ def test_sizes_that_the_hourglass_can_take(family, tmp_path):
     if family != "tpsmm":  # as published it sees the whole picture
         with pytest.raises(ConfigError, match="'later' has pictures of 96 pixels.*multiple of 64"):
             make_task(Recipe.load(table, {"stages.1.size": 96}), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "count"),
+    [("fomm", {"num_kp": 6}, 6), ("mraa", {"num_regions": 6}, 6), ("tpsmm", {"num_tps": 2}, 10)],
+)
+def test_as_many_anchors_as_keypoints(family, change, count):
+    """Where a stage learns from anchors; one that looks at pictures alone may have any number."""
+    common = "model" if family == "mraa" else "model.common_params"
+    table = recipe(family, [whole(family, steps=1), {**whole(family, steps=1), "name": "later"}])
+    settings = {f"{common}.{name}": value for name, value in change.items()}
+    make_task(Recipe.load(table, settings), torch.device("cpu"))
+    lessons = {"stages.1.weights.keypoints": 1.0, **settings}
+    for taught in ({"stages.1.keypoints": "true", **settings}, lessons):
+        with pytest.raises(ConfigError, match=f"'later' learns from 5 anchors, but the model has {count} keypoints"):
+            make_task(Recipe.load(table, taught), torch.device("cpu"))
+    with pytest.raises(ConfigError, match=f"from {len(ANCHORS)} anchors, but the model has {count}"):
+        make_task(Recipe.load(table, {**lessons, "anchors": []}), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("weights", ["vgg19.pth", "vgg"])
+def test_weights_that_a_later_stage_needs_are_missed_before_the_first_step(tmp_path, weights):
+    """A file, and a name that the zoo hasn't. A run that is past that stage, or leaves it out, needs none."""
+    perceptual = {**TINY["stages"][1], "name": "later", "weights": {"perceptual": 1.0}, "levels": ["1"]}
+    table = {**TINY, "vgg": weights, "stages": [TINY["stages"][0], perceptual, {**TINY["stages"][1], "steps": 1}]}
+
+    def run(**settings):
+        return Trainer(Recipe.load(table, settings), tmp_path / "run", device="cpu", progress=False)
+
+    late = run()
+    with pytest.raises(CheckpointError, match=f"There is no file {weights}|The zoo has no '{weights}'"):
+        late.run()
+    assert late.step == 0 and not [*late.folder.iterdir()]
+    run(**{"stages.1.steps": 0, "stages.0.steps": 1}).run()
+    made = run().recipe
+    assert [stage.name for stage in made.ahead(6)] == ["later", "motion"]
+    assert [stage.name for stage in made.ahead(7)] == ["motion"] and made.ahead(made.steps) == ()
 
 
 def test_an_adversary_needs_something_to_judge():

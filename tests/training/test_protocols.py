@@ -17,7 +17,7 @@ from toolkit.errors import CheckpointError, ConfigError, InputError
 from toolkit.faces.face import Box, Face
 from toolkit.models.base import Animator, Info, Motion, Source
 from toolkit.training import held_out, protocols
-from toolkit.training.protocols import measure
+from toolkit.training.protocols import Measured, measure
 
 SIDE = 32
 HEAD = np.stack(np.meshgrid(np.arange(17), np.arange(4)), -1).reshape(68, 2) + 6.0
@@ -191,6 +191,16 @@ def test_fid_says_what_it_needs(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(protocols, "inception", lambda device: lambda pictures: pictures.mean((2, 3)))
     found = measure(Stays(SIDE), folder, finder=eye, fid=True)
     assert found.figures["FID"]["model"] > 0 and found.figures["FID"]["not moving"] is None
+
+
+def test_figures_go_where_the_platform_keeps_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_MOUNTS", str(tmp_path / "mounts"))
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    drive = tmp_path / "mounts" / "content" / "drive" / "MyDrive"
+    drive.mkdir(parents=True)
+    empty = {"figures": {}, "finder": "", "floor": None, "identity": "", "notes": []}
+    path = Measured("tiny.safetensors", "clips", "animation", clips=0, frames=0, size=64, **empty).save()
+    assert path == drive / "living-pictures" / "results" / "tiny--clips--animation.json" and path.is_file()
 
 
 def test_the_command_saves_the_figures_with_the_models_hash(folder, tmp_path, capsys):

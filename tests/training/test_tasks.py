@@ -238,6 +238,20 @@ def test_avd_from_true_anchors(family, tmp_path):
         assert (product(truth["affine"], inverse(driving["affine"]))[..., 0, 0] >= 0).all()
 
 
+def test_avd_looks_at_each_picture_once(tmp_path):
+    """Though each is in many rows; a row's motion is what the detector finds in its picture."""
+    run = trainer(recipe("tpsmm", [avd(steps=2, cross=0.5)], data={"characters": 4, "poses": 2, "reuse": 8}), tmp_path)
+    stage, task, looked = run.recipe.stages[0], run.task, []
+    find = task.find
+    task.find = lambda pictures: looked.append(len(pictures)) or find(pictures)
+    run.advance()
+    run.advance()
+    assert sum(looked) == 8
+    batch = task.batch(stage, 1)
+    for view, motion in zip((batch.source, batch.driving, batch.target), task.posed(batch, stage), strict=True):
+        assert torch.allclose(motion["value"], find(view.picture)["value"], atol=1e-5)
+
+
 def test_known_regions_turn_as_their_anchors_do(tmp_path):
     """Axes read off a covariance say how a head rolls and grows; and the detector learns just these covariances."""
     task = trainer(recipe("mraa", [avd(steps=1)]), tmp_path / "run").task

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import media
 from ..errors import ConfigError, InputError
-from ..media.files import expanded
+from ..paths import expanded
 from . import finders
 from .face import distinct, ordered, picked
 from .finders import Finder

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+from ..paths import brief, expanded
 
 MARK = "Made by a machine: Living Pictures toolkit"
 CLIP_ENDINGS = (".mp4", ".gif", ".webp")
@@ -58,27 +59,6 @@ def _no_file(address: str) -> InputError:
     return InputError(f"{brief(address)} is an address, not a file.", "Download it, and give the file's path.")
 
 
-def is_folder(path: str | os.PathLike) -> bool:
-    """Whether it is a folder; what can't be looked at is none."""
-    try:
-        return expanded(path).is_dir()
-    except OSError:
-        return False
-
-
-def expanded(path: str | os.PathLike) -> Path:
-    """The path with ~ filled in. That of a user whom nobody knows is a name like any other."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
-def brief(text: str, most: int = 60) -> str:
-    """The beginning of a long text that somebody took for a path."""
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
 def check_output(path: str | os.PathLike, overwrite: bool = False, endings: Sequence[str] = CLIP_ENDINGS) -> Path:
     """Return the path if a result with one of these endings may be written there; missing folders are made.
 
@@ -90,7 +70,7 @@ def check_output(path: str | os.PathLike, overwrite: bool = False, endings: Sequ
         raise OutputError(f"{path} cannot be written: nobody has that home folder.", "Choose another folder.")
     if path.suffix.lower() not in endings:
         named = f"ends in {brief(path.suffix)}" if path.suffix else "has no ending"
-        raise OutputError(f"{brief(str(path), 300)} {named}.", f"Let it end in {', '.join(endings)}.")
+        raise OutputError(f"{brief(path, 300)} {named}.", f"Let it end in {', '.join(endings)}.")
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder.", f"Add a file name, such as {path / ('result' + endings[0])}.")
@@ -105,8 +85,10 @@ def check_output(path: str | os.PathLike, overwrite: bool = False, endings: Sequ
         probe.unlink()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise OutputError(f"{brief(str(path))} is too long for a file's name.", "Choose a shorter one.") from error
+            raise OutputError(f"{brief(path)} is too long for a file's name.", "Choose a shorter one.") from error
         raise OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error
+    except ValueError as error:  # a zero byte
+        raise OutputError(f"{path} cannot be written: {error}.", "Choose another name.") from error
     return path
 
 
@@ -127,7 +109,7 @@ def free_name(path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     stem = path.stem
-    while len((stem + path.suffix).encode()) > LONGEST and stem:
+    while len(os.fsencode(stem + path.suffix)) > LONGEST and stem:
         stem = stem[:-1]
     number, candidate = 1, path if stem == path.stem else path.with_name(stem + path.suffix)
     while candidate.exists() or candidate.is_symlink():

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..paths import expanded, is_folder
 from . import ffmpeg, stills
-from .files import check_input, expanded, is_folder
+from .files import check_input
 from .pictures import read_picture
 from .rates import USUAL, rate_of
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
 from ..models import FAMILIES
+from ..paths import expanded, is_file
 from .checkpoints import RECIPE
 from .recipe import Recipe
 
@@ -25,8 +26,8 @@ def find(init: str | Path, task: str = "") -> Path:
     """
     from .. import zoo
 
-    if (path := Path(init).expanduser()).is_file():
-        return path
+    if is_file(init):
+        return expanded(init)
     known, name = zoo.entries(), str(init)
     if name not in known:
         name = next((entry.name for entry in known.values() if (entry.model, entry.config) == (task, name)), name)

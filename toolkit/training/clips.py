@@ -28,6 +28,7 @@ from PIL import Image
 from .. import media
 from ..errors import InputError, ToolkitError
 from ..media.stills import pictures_in
+from ..paths import brief, expanded, is_folder
 from ..translations import translate
 from .augment import augmented
 from .data import Batch, View
@@ -52,10 +53,10 @@ def entries(folder: Path) -> list[Path]:
 
 def split(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """A data set's entries for training and for testing. Raises InputError naming what is missing."""
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     layout = "Give a folder with train/ and test/, or one of clips: python -m toolkit prepare makes one."
-    if not root.is_dir():
-        raise InputError(f"There is no folder {root}.", layout)
+    if not is_folder(root):
+        raise InputError(f"There is no folder {brief(root, 300)}.", layout)
     if (root / "train").is_dir():
         if not (root / "test").is_dir():
             raise InputError(f"{root} has a folder train, but no folder test.", "Put some clips into test/.")

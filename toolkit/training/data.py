@@ -28,13 +28,15 @@ class View:
 
     picture: B x 3 x H x W in 0..1. points, jacobian: B x K x 2 and B x K x 2 x 2, the anchors, in -1 … 1 from edge to
     edge.
-    landmarks: B x 68 x 2, likewise. Of frames of a clip nothing is known but the picture.
+    landmarks: B x 68 x 2, likewise. row: B, the pictures' places in their chunk. Of frames of a clip nothing is known
+    but the picture.
     """
 
     picture: Tensor
     points: Tensor | None = None
     jacobian: Tensor | None = None
     landmarks: Tensor | None = None
+    row: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -117,8 +119,14 @@ class Puppets:
             pose = puppets.poses(
                 data.characters // data.group * data.poses, seed, device=self.device, amount=data.amount
             )
-            self._chunk = draw(*each_with_all(identity, pose, data.group, data.poses), size, self.anchors)
+            drawn = draw(*each_with_all(identity, pose, data.group, data.poses), size, self.anchors)
+            self._chunk = dataclasses.replace(drawn, row=torch.arange(len(drawn), device=self.device))
             self._key = (number, size)
+        return self._chunk
+
+    @property
+    def current(self) -> View | None:
+        """The chunk of the last batch."""
         return self._chunk
 
     def _number(self, step: int, rows: int) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..models.layers import antialias
 from ..models.motion import Deformation, warp_each
+from ..puppets import ANCHORS
 from . import losses as loss
 from . import regions
 from .data import HELD_OUT, Batch, Puppets, View, distort
@@ -46,6 +47,11 @@ class Drawn(Reenactment):
         """Anchors B x K x 2 (networks' coordinates) and their Jacobians B x K x 2 x 2 as a motion."""
         raise NotImplementedError
 
+    @property
+    def count(self) -> int:
+        """How many keypoints the model has."""
+        raise NotImplementedError
+
     def lessons(self, found: Mapping[str, Tensor], view: View) -> dict[str, Tensor]:
         """How far a found motion is from what is known of a view: terms of LESSONS."""
         return {"keypoints": loss.keypoint_value(found[self.places], to_grid(view.points))}
@@ -72,16 +78,29 @@ class Drawn(Reenactment):
                 f"Stage '{stage.name}' learns from what only drawn heads know (true keypoints, landmarks).",
                 f"Leave it out for clips (--set stages.N.steps=0), or train without {self.recipe.clips.folder}.",
             )
+        anchors = len(self.recipe.anchors or ANCHORS)
+        if self.draws and self._knows(stage) and anchors != self.count:
+            raise ConfigError(
+                f"Stage '{stage.name}' learns from {anchors} anchors, but the model has {self.count} keypoints.",
+                "Give an anchor for each (anchors = [...]), or the model another num_kp, num_regions or num_tps.",
+            )
         if self._paints(stage) and not (stage.window and getattr(self.network, "guides", None)):
             raise ConfigError(
                 f"Stage '{stage.name}' looks at what is painted, apart from what is kept of the picture.",
                 "Give it a window, a divisor of its size, and a guided generator.",
             )
 
+    def _knows(self, stage: Stage) -> bool:
+        """Whether a stage looks at the puppets' own anchors."""
+        taught = self.detector in stage.train and "keypoints" in stage.weights
+        return stage.part != "copy" and (taught or stage.keypoints == "true")
+
     def prepare(self, stage: Stage) -> None:
         """Detector and dense motion see MAP x MAP at every size: only the fixed anti-alias kernel changes."""
         super().prepare(stage)
         self._look(stage.size)
+        if stage.part == "avd" and self.draws:
+            self.modules[self.detector].eval()  # it rests: see `_seen`
         if stage.part == "paint":
             for part in (self.flow.hourglass, self.flow.scores):
                 part.requires_grad_(False)  # the occlusion head goes on
@@ -228,12 +247,25 @@ class Drawn(Reenactment):
         return out
 
     def posed(self, batch: Batch, stage: Stage) -> tuple[dict[str, Tensor], ...]:
-        if stage.keypoints != "true":
+        if not self.draws:
             return super().posed(batch, stage)
+        if stage.keypoints != "true":
+            seen = self._seen(self.data.current)
+            rows = (view.row for view in (batch.source, batch.driving, batch.target))
+            return tuple({name: tensor[row] for name, tensor in seen.items()} for row in rows)
         own, other = (BIAS * randn(*batch.source.points.shape[:2], 6).to(self.device) for _ in range(2))
         theirs = torch.where(batch.cross[:, None, None], other, own)
         views = (batch.source, own), (batch.driving, theirs), (batch.target, own)
         return tuple(self.known(view, stage.noise, bias) for view, bias in views)
+
+    def _seen(self, chunk: View, at_once: int = 32) -> dict[str, Tensor]:
+        """The motions of a chunk's pictures. While the detector rests each is looked at once, though many rows pair
+        it.
+        """
+        if self._looked is not chunk:
+            parts = [self.find(chunk[begin : begin + at_once].picture) for begin in range(0, len(chunk), at_once)]
+            self._looked, self._motion = chunk, {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return self._motion
 
     def known(self, view: View, noise: float = 0.0, bias: Tensor | float = 0.0) -> dict[str, Tensor]:
         """The anchors of puppets as a perfect detector would find them, or one that errs by `noise`; and by a bias B x
@@ -307,6 +339,8 @@ class Drawn(Reenactment):
     # ------------------------------------------------------------------ what is shown and kept
 
     _held: Batch | None = None
+    _looked: View | None = None
+    _motion: dict[str, Tensor]
 
     def measure(self) -> dict[str, float]:
         """Held out: share of "not moving" that the L1 still has (same identity, cross identity), and the detector's

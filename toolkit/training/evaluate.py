@@ -1,11 +1,11 @@
 """How good a model is on drawn heads it has never seen: the picture that is wanted is known exactly.
 
 Each held-out character A has a picture in pose p; the driver is A itself (same identity, absolute motion) or another
-character B that starts in the same pose (cross identity: relative motion, and AVD where the model has it). Wanted is the true drawing of A in the
-driver's pose q. Beside the model stand "not moving" (the picture as it is) and "nearest pose": the true drawing of A
-in the nearest of 64 stored poses, which is what a sprite sheet of 64 frames could do. Openness: lids or lips are
-swept through 21 true drawings of A in pose q; the value of the drawing nearest to the result in that box is what is
-seen.
+character B that starts in the same pose (cross identity: relative motion, and AVD where the model has it). Wanted is
+the true drawing of A in the driver's pose q. Beside the model stand "not moving" (the picture as it is) and "nearest
+pose": the true drawing of A in the nearest of 64 stored poses, which is what a sprite sheet of 64 frames could do.
+Openness: lids or lips are swept through 21 true drawings of A in pose q; the value of the drawing nearest to the result
+in that box is what is seen.
 """
 
 from __future__ import annotations

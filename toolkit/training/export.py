@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, ConfigError, OutputError
+from ..paths import expanded, is_file, is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ def export(
     from ..zoo import save
 
     path = _checked(output, PUBLISHED if published else OWN, overwrite)
-    animator, facts, adversary = _read(Path(run).expanduser() if Path(run).expanduser().exists() else run)
+    animator, facts, adversary = _read(expanded(run) if is_file(run) or is_folder(run) else run)
     if not published:
         return save(animator, path, half=half, **facts)
     _write_published(animator, facts, adversary, path)

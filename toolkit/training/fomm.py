@@ -48,6 +48,10 @@ class FommTask(Drawn):
     def flow(self) -> Any:
         return self.animator.generator.flow
 
+    @property
+    def count(self) -> int:
+        return self.animator.config["kp_detector"]["num_kp"]
+
     def move(self, encoded: Mapping[str, Tensor], found: Found, dropout: float = 0.0) -> dict[str, Any]:
         return self.network.move(encoded, found["driving"], found["source"])
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import media, puppets
 from ..errors import InputError
+from ..paths import expanded, is_folder
 from .clips import STACKED, Reader, entries, split
 from .data import HELD_OUT, draw
 
@@ -42,8 +43,8 @@ class Clip:
 
 def clips_in(folder: str | Path) -> list[Clip]:
     """The clips of a data set's test/ (without train/ and test/, of a fifth of them). Raises InputError."""
-    root = Path(folder).expanduser()
-    if not (root / "test").is_dir():
+    root = expanded(folder)
+    if not is_folder(root / "test"):
         found = split(root)[1]
     elif not (found := entries(root / "test")):
         raise InputError(f"There is no clip in {root / 'test'}.", "Put clips or folders of frames there.")

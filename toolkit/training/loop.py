@@ -82,6 +82,7 @@ class Trainer:
         elif init is not None:
             self.begin_with(init)
         self.processes.agree(self.step)
+        self.task.open(self.recipe.ahead(self.step))
         if main:
             checkpoints.begin(self.recipe, self.folder)
         watch = Watch(self.folder, self.recipe, self.step, show=self.progress, listen=self.listen, main=main)

@@ -36,6 +36,10 @@ class MraaTask(Drawn):
     def flow(self) -> Any:
         return self.animator.generator.flow
 
+    @property
+    def count(self) -> int:
+        return self.animator.config["region_predictor"]["num_regions"]
+
     def move(self, encoded: Mapping[str, Tensor], found: Found, dropout: float = 0.0) -> dict[str, Any]:
         return self.network.move(encoded, found["driving"], found["source"], found.get("background"))
 

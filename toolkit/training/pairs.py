@@ -28,6 +28,6 @@ def listed_pairs(path: str | Path, names: Collection[str], num_pairs: int) -> li
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [(row["source"], row["driving"]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise InputError(f"{path} lists no pairs: {error}.", "Give a csv file with columns source, driving.") from None
     return [pair for pair in rows if set(pair) <= set(names)][:num_pairs]

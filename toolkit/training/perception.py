@@ -7,7 +7,7 @@ A stage trains what it names: the parts that look at one head each, the detector
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,9 @@ class PerceptionTask:
                 )
         self._held: tuple[View, Tensor] | None = None
         self._held_scenes: Scenes | None = None
+
+    def open(self, stages: Iterable[Stage]) -> None:
+        """No file is needed."""
 
     def prepare(self, stage: Stage) -> None:
         """Nothing depends on the stage."""

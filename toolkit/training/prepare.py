@@ -26,6 +26,7 @@ from ..faces import finders
 from ..faces.face import Box
 from ..faces.finding import BATCH
 from ..faces.steady import LOOKED_AT
+from ..paths import expanded
 from ..progress import Progress, Report
 from .chunks import SHORT, SMALL, Rules, Tube, Tubes
 from .prepared import JOURNAL, Journal, Prepared
@@ -94,7 +95,7 @@ def prepare(
         "format": format,
         "finder": backend if isinstance(backend, str) else finders.name_of(backend),
     }
-    source = Path(clips).expanduser()
+    source = expanded(clips)
     found = listed(source, identity)
     folder = _output(Path(output).expanduser(), source)
     journal = Journal(folder, settings)

@@ -6,6 +6,9 @@
 Each computes its part of every batch (see `parts`); gradients and losses are added up, so that all take the same step.
 Batch norms that learn see the whole batch: torch's SyncBatchNorm on CUDA, `SharedNorm` on CPUs. The main process alone
 writes files, speaks and measures; all must see the folder of the run.
+
+Ctrl-C comes to the launcher, which hands it on: all end after their step, with a checkpoint. torchrun gives them half a
+minute for that, then kills them (longer steps: --shutdown-timeout SECONDS); a second Ctrl-C kills them at once.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ class Processes:
             from accelerate import PartialState  # only now: once made it stays, also in a process forked to train
 
             state = PartialState(cpu=device.type == "cpu")
-            self.device, self.number, self.count = state.device, state.process_index, state.num_processes
+            self.number, self.count = state.process_index, state.num_processes
+            if device.type != "cpu":  # which it calls "cpu:0", and nothing is loaded to that
+                self.device = state.device
             atexit.register(state.destroy_process_group)
 
     @property

@@ -28,6 +28,7 @@ from ..errors import ConfigError, InputError, ToolkitError
 from ..faces.finders import Finder
 from ..media.files import SAVED
 from ..models.base import Animator, Motion, Source
+from ..paths import results_folder
 from ..progress import Progress, Report
 from ..translations import translate
 from .held_out import DRAWN, Clip, clips_drawn, clips_in
@@ -106,7 +107,7 @@ class Measured:
         """
         if path is None:
             words = (Path(self.model).stem, Path(self.data).name or "clips", self.protocol)
-            path = media.free_name(Path("results") / f"{'--'.join(words)}.json")
+            path = media.free_name(results_folder() / f"{'--'.join(words)}.json")
         path = media.check_output(path, endings=(".json",))
         path.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
         return path

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +144,19 @@ class Reenactment:
             return False
         return side % self.multiple == 0
 
+    def open(self, stages: Iterable[Stage]) -> None:
+        """Load the network behind the perceptual loss, if one of the stages needs it: a missing file is an error now,
+        not hours later.
+        """
+        if any("perceptual" in stage.weights for stage in stages):
+            self._features = self.features
+
     def prepare(self, stage: Stage) -> None:
         """In the AVD stage the detector's batch norms keep using, and moving, batch statistics, as published."""
         self.stage = stage
         if self.recipe.clips.folder and (self.recipe.measure or self.recipe.sheet):
             self.data.held_out(1, stage.size)  # if no test clip can be read, that is an error now, not hours later
-        if "perceptual" in stage.weights:  # now: made within a step, it would draw from the step's random numbers
-            self._features = self.features
+        self.open([stage])  # at the latest: made within a step, it would draw from the step's random numbers
         if stage.part == "avd" and not stage.frozen_norms:
             self.modules[self.detector].train()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..paths import brief, is_file
 from . import checks
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -205,6 +206,11 @@ class Recipe:
             step -= stage.steps
         raise IndexError(step)
 
+    def ahead(self, step: int) -> tuple[Stage, ...]:
+        """The stages that have steps from this one on."""
+        ends = itertools.accumulate(stage.steps for stage in self.stages)
+        return tuple(stage for stage, end in zip(self.stages, ends) if stage.steps and end > step)
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -217,8 +223,8 @@ class Recipe:
         pairs = settings.items() if isinstance(settings, Mapping) else (_pair(text) for text in settings)
         for key, value in pairs:
             _put(table, key, value)
-        is_file = not isinstance(recipe, Mapping) and Path(recipe).suffix == ".toml"
-        return _check(Recipe, table, str(recipe) if is_file else "the recipe")
+        from_file = not isinstance(recipe, Mapping) and Path(recipe).suffix == ".toml"
+        return _check(Recipe, table, str(recipe) if from_file else "the recipe")
 
 
 def names() -> list[str]:
@@ -265,8 +271,10 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     path = Path(recipe)
     if path.suffix != ".toml":
         path = RECIPES / f"{recipe}.toml"
-    if not path.is_file():
-        raise ConfigError(f"There is no recipe '{recipe}'.", f"Give a .toml file or one of: {', '.join(names())}.")
+    if not is_file(path):
+        raise ConfigError(
+            f"There is no recipe '{brief(recipe, 300)}'.", f"Give a .toml file or one of: {', '.join(names())}."
+        )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ConfigError, InputError
 from ..media.stills import pictures_in
+from ..paths import brief, is_file, is_folder
 
 RAW = (".mp4", ".mov", ".m4v", ".gif", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts")
 RAW += (".3gp", ".ogv")
@@ -72,11 +73,11 @@ def named(clips: Sequence[RawClip], known: Mapping[str, Mapping[str, Any]]) -> l
 
 
 def _files(folder: Path) -> list[Path]:
-    if folder.is_file():
+    if is_file(folder):
         return [folder]
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(
-            f"There is no folder {folder}.", "Check its name; a relative one starts in the current folder."
+            f"There is no folder {brief(folder, 300)}.", "Check its name; a relative one starts in the current folder."
         )
     found = []
     for place, folders, names in os.walk(folder):

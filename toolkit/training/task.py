@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,8 @@ TASKS = {"fomm": "FommTask", "mraa": "MraaTask", "tpsmm": "TpsmmTask", "percepti
 class Task(Protocol):
     """What the loop trains.
 
-    modules: those that can learn, by name; their state is saved. prepare: called when a stage begins.
+    modules: those that can learn, by name; their state is saved. open: called before the first step, for the files that
+    the stages to come need. prepare: called when a stage begins.
     batch, losses: what step n sees, or a part of it, and {name: weighted loss}. adversary: the discriminator's loss of
     the same part, or None.
     measure: held-out numbers. sheet: a preview picture (H x W x 3, uint8). export: the half-precision file.
@@ -29,6 +30,7 @@ class Task(Protocol):
 
     modules: Mapping[str, nn.Module]
 
+    def open(self, stages: Iterable[Stage]) -> None: ...
     def prepare(self, stage: Stage) -> None: ...
     def batch(self, stage: Stage, step: int, part: Part = WHOLE) -> Any: ...
     def losses(self, batch: Any, stage: Stage) -> dict[str, Tensor]: ...

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.motion import RandomTransform
+from ..models.tpsmm import POINTS
 from . import losses as loss
 from .drawn import Drawn
 from .parts import per_row, rand
@@ -30,6 +31,10 @@ class TpsmmTask(Drawn):
     @property
     def flow(self) -> Any:
         return self.animator.dense_motion_network
+
+    @property
+    def count(self) -> int:
+        return POINTS * self.animator.config["kp_detector"]["num_tps"]
 
     @property
     def looks(self) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..paths import is_file
 
 _PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M")
 _TAKEN = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
@@ -50,6 +51,8 @@ class VGG19(nn.Module):
     @staticmethod
     def load(path: str | Path) -> VGG19:
         """Read torchvision's vgg19 weights (.pth or .safetensors); its classifier is not needed."""
+        if not is_file(path):
+            raise CheckpointError(f"There is no file {path}.", "Give torchvision's vgg19 file.")
         network = VGG19()
         try:
             if str(path).endswith(".safetensors"):

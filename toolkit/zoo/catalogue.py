@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, ConfigError
-from ..paths import PACKAGE, torch_hub, weights_folder
+from ..paths import PACKAGE, brief, torch_hub, weights_folder
 from .mirrors import Mirror
 
 ABOUT = 0.01  # how far a rounded size may be off
@@ -103,7 +103,7 @@ def entry(name: str) -> Entry:
     if name not in known:
         near = get_close_matches(str(name), known, 1, 0.5)
         raise CheckpointError(
-            f"The zoo has no '{name}'.",
+            f"The zoo has no '{brief(name)}'.",
             f"toolkit.load('{name}') needs no download: the small models ship with the toolkit."
             if str(name).startswith("mini-")
             else f"Did you mean '{near[0]}'?"

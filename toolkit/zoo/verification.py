@@ -11,6 +11,7 @@ import torch
 from ..errors import CheckpointError, ConfigError
 from ..models import FAMILIES
 from ..models.base import Animator
+from ..paths import brief, expanded, is_file, is_folder
 from ..translations import padded, translate
 from . import checks
 from .catalogue import Entry, File, entries
@@ -75,16 +76,16 @@ def verify(path: str | Path) -> Report:
     """Look at a checkpoint file (published, or written by `save`) without building it in full. Raises CheckpointError
     for a path that isn't there.
     """
-    name, path = str(path), Path(path).expanduser()
-    if path.is_dir():
+    name, path = str(path), expanded(path)
+    if is_folder(path):
         raise CheckpointError(f"{path} is a folder.", "Give a file of weights in it.")
-    if not path.is_file() and name in entries():
+    if not is_file(path) and name in entries():
         raise CheckpointError(
             f"There is no file {path}: that is a name of the zoo.",
             f"'python -m toolkit fetch {name}' gets its file, if it isn't here yet, and says where it is.",
         )
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.", "Check the path.")
+    if not is_file(path):
+        raise CheckpointError(f"There is no file {brief(path, 300)}.", "Check the path.")
     sha256 = checks.digest(path)
     entry, file = _by_hash(path, sha256) or (None, None)
     zoo = entry.name if entry else ""

@@ -21,7 +21,7 @@ from ..errors import CheckpointError, OutputError
 from ..models import FAMILIES
 from ..models.base import Animator, Config, write_tensors
 from ..models.config import merged
-from ..paths import shipped, weights_folder
+from ..paths import brief, expanded, is_file, is_folder, shipped, weights_folder
 from . import catalogue, checks
 from .download import fetch, guarded
 from .files import Parts, is_safetensors, parts_of, read_metadata, read_safetensors, read_torch
@@ -105,33 +105,33 @@ def find(name: str | Path) -> Path:
         return path
     if text in catalogue.entries():
         return _converted(catalogue.entries()[text])
-    candidates = [Path(text).expanduser(), weights_folder() / text]
+    candidates, said = [expanded(text), weights_folder() / text], brief(text, 300)
     for path in candidates:
-        if path.is_file():
+        if is_file(path):
             return path
-    for folder in filter(Path.is_dir, candidates):
+    for folder in filter(is_folder, candidates):
         of_parts = [folder / file for kind in FAMILIES.values() for file in kind.files.values()]
         if here := [path for path in (folder / RUN, *of_parts) if path.is_file()]:
             return here[0]
-    if (candidates[0] / "recipe.json").is_file():
+    if is_file(candidates[0] / "recipe.json"):
         raise CheckpointError(
             f"{text} is a run that has no model yet.",
             "It writes one with its first checkpoint: let it run, or resume it.",
         )
-    if candidates[0].is_dir():
+    if is_folder(candidates[0]):
         raise CheckpointError(f"{text} is a folder.", "Give the file of weights in it.")
     if len(Path(text).parts) == 1 and not re.search(r"\.(pth|tar|pt|ckpt|safetensors)$", text):
         names = [*SHIPPED, *(name for name, entry in catalogue.entries().items() if entry.model)]
         near = get_close_matches(text, names, 1, 0.5)
         raise CheckpointError(
-            f"There is no model '{text}'.",
+            f"There is no model '{said}'.",
             (f"Did you mean '{near[0]}'? " if near else f"There is: {', '.join(names)}. ")
             + "Or give the path of a file of weights.",
         )
-    beside = [path.name for path in candidates[0].parent.iterdir()] if candidates[0].parent.is_dir() else []
+    beside = [path.name for path in candidates[0].parent.iterdir()] if is_folder(candidates[0].parent) else []
     near = get_close_matches(candidates[0].name, beside, 1)
     raise CheckpointError(
-        f"There is no file {text}.",
+        f"There is no file {said}.",
         f"Did you mean {candidates[0].with_name(near[0])}?"
         if near
         else f"Check the path, or put it into {weights_folder()}.",
