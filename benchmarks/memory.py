@@ -85,7 +85,7 @@ def looped(driving: Path, seconds: int, folder: Path) -> Path:
     import imageio_ffmpeg
 
     clip = folder / f"{seconds}.mp4"
-    loop = ["-stream_loop", "-1", "-i", str(driving), "-t", str(seconds), "-c", "copy", str(clip)]
+    loop = ["-stream_loop", "-1", "-i", str(driving), "-t", str(seconds), "-c", "copy", "-y", str(clip)]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *loop], check=True)
     return clip
 

@@ -3,8 +3,9 @@
     TOOLKIT_SCREENSHOTS=shots python -m pytest tests/browser/test_studio_notebook.py && python docs/pictures.py shots
 
 docs/demo.webp: three seconds of picture, driver and result. docs/group.webp: a group photo that sings.
-docs/puppets.webp: a sheet of drawn heads. docs/figures.webp: figures that dance. docs/mini.webp: picture, driver, truth
-and result of held-out characters. docs/studio.webp, docs/studio-zh.webp: the lower part of the studio, with a result.
+docs/puppets.webp: a sheet of drawn heads. docs/figures.webp: figures that dance. docs/mini.webp, docs/mini-mraa.webp,
+docs/mini-tpsmm.webp: picture, driver, truth and result of held-out characters. docs/studio.webp, docs/studio-zh.webp:
+the lower part of the studio, with a result.
 """
 
 import sys
@@ -64,14 +65,15 @@ def figures(rows: int = 3, columns: int = 6, size: int = 200, seconds: float = 6
     media.write_picture(HERE / "figures.webp", (tiled * 255).round().byte().numpy(), overwrite=True, quality=88)
 
 
-def mini(characters: int = 8) -> None:
-    """What the shipped model makes of characters that it has never seen."""
-    with tempfile.TemporaryDirectory() as folder:
-        toolkit.evaluate("mini-fomm", characters, Path(folder) / "sheet.png")
-        picture = media.read_picture(Path(folder) / "sheet.png")
-    height, width = picture.shape[:2]
-    small = media.resize(picture, (round(height * 760 / width), 760))
-    media.write_picture(HERE / "mini.webp", small, overwrite=True, quality=88)
+def minis(characters: int = 8) -> None:
+    """What the shipped models make of characters that they have never seen."""
+    for model, name in (("mini-fomm", "mini"), ("mini-mraa", "mini-mraa"), ("mini-tpsmm", "mini-tpsmm")):
+        with tempfile.TemporaryDirectory() as folder:
+            toolkit.evaluate(model, characters, Path(folder) / "sheet.png")
+            picture = media.read_picture(Path(folder) / "sheet.png")
+        height, width = picture.shape[:2]
+        small = media.resize(picture, (round(height * 760 / width), 760))
+        media.write_picture(HERE / f"{name}.webp", small, overwrite=True, quality=88)
 
 
 def studio(shots: Path, height: int = 712) -> None:
@@ -86,6 +88,6 @@ if __name__ == "__main__":
         sys.exit(studio(Path(shots[0])))
     sheet()
     figures()
-    mini()
+    minis()
     demo()
     group()

@@ -35,12 +35,12 @@ def test_a_frame_costs_little(name):
     assert counter.get_total_flops() < 10e9
 
 
-@pytest.mark.parametrize("mode", ["absolute", "relative", "avd"])
+@pytest.mark.parametrize(("mode", "share"), [("absolute", 0.55), ("relative", 0.6), ("avd", 0.7)])
 @pytest.mark.parametrize("name", MINIS)
-def test_a_mini_beats_not_moving_on_strangers(name, mode):
+def test_a_mini_beats_not_moving_on_strangers(name, mode, share):
     """Absolute: the same character drives; else another one."""
     case = next(cases(4, 256, batch=4))
     driver = (case.source, case.truth) if mode == "absolute" else (case.reference, case.driving)
     with torch.inference_mode():
         result = reenact(loaded(name), case.source, *driver, mode)
-    assert metrics.l1(result, case.truth).mean() < 0.85 * metrics.l1(case.source, case.truth).mean()
+    assert metrics.l1(result, case.truth).mean() < share * metrics.l1(case.source, case.truth).mean()
