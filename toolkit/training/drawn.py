@@ -247,7 +247,7 @@ class Drawn(Reenactment):
         return out
 
     def posed(self, batch: Batch, stage: Stage) -> tuple[dict[str, Tensor], ...]:
-        if not self.draws:
+        if batch.source.row is None:  # no puppets
             return super().posed(batch, stage)
         if stage.keypoints != "true":
             seen = self._seen(self.data.current)
