@@ -215,7 +215,6 @@ def test_frames_that_do_not_fit_are_refused(tmp_path):
     assert os.listdir(tmp_path) == ["a.mp4"]
 
 
-@pytest.mark.skipif(not hasattr(os, "kill"), reason="needs signals")
 def test_the_death_of_ffmpeg_is_noticed(tmp_path):
     with pytest.raises(OutputError, match="could not be written"), media.Writer(tmp_path / "a.mp4", 25) as writer:
         writer.write(FRAMES)
